@@ -1,0 +1,89 @@
+# make run     serve the shipped zones on 127.0.0.1:5300
+# make test    everything that must hold, from nothing
+# make soak    what takes minutes
+# make bench   what a query costs, beside other servers; writes docs/benchmarks.md
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# The oldest supported Python first: it is the one Debian 12 has.
+PYTHON ?= $(firstword $(foreach each,python3.11 python3,$(shell $(each) -c 'print("$(each)")' 2>/dev/null)))
+export PYTHON
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ADDRESS ?= 127.0.0.1
+PORT ?= 5300
+ADMIN ?= 127.0.0.1:8053
+# Compiled sources need a new installation when they change; Python is run where it stands.
+COMPILED := $(shell find gslb -name '*.pyx' -o -name '*.pxd' -o -name '*.c')
+
+.PHONY: help run test packages checks suite suite-without-extensions soak transcripts bench clean
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+run: .venv/installed
+	@dig() { echo "dig @$(ADDRESS) -p $(PORT) +short $$*"; }; \
+	echo "Serving zones/ and data/ on $(ADDRESS) port $(PORT), UDP and TCP, with the embedded store; state in .state/."; \
+	echo "A made-up live-streaming network: 10 PoPs on 4 continents, and viewers on documentation addresses."; \
+	echo "Once it is ready, ask as a viewer in Shanghai, one in Berlin, one in Virginia; then ask why:"; \
+	dig pull.live.example A +subnet=198.51.100.0/28; \
+	dig pull.live.example A +subnet=198.51.100.128/28; \
+	dig pull.live.example AAAA +subnet=2001:db8:c00d::/48; \
+	dig pull.live.example CH TXT +subnet=198.51.100.0/28
+	@exec $(BIN)/gslb serve --zones zones --data data --state .state --listen $(ADDRESS):$(PORT) --admin $(ADMIN)
+
+test: packages .venv/dev
+	@$(MAKE) checks suite suite-without-extensions
+
+packages:
+	@bash tests/lib/packages.sh
+
+checks: .venv/dev
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@log=$$($(BIN)/lint-imports 2>&1) || { echo "$$log"; exit 1; }
+	@echo "checks: ruff, mypy --strict and the floors hold"
+
+# The whole suite with coverage of every file, subprocesses included, on as many processes as the machine has cores.
+suite: .venv/dev
+	@rm -f .coverage .coverage.*
+	@$(BIN)/pytest -n auto --dist loadscope --cov --cov-report= -q
+	@$(BIN)/coverage json -q -o .coverage.json && $(BIN)/python tests/lib/coverage_floor.py .coverage.json
+
+suite-without-extensions: .venv/dev
+ifeq ($(COMPILED),)
+	@echo "extensions: none in the tree yet, so there is no second run without them"
+else
+	@GSLB_NO_EXTENSIONS=1 $(BIN)/pytest -n auto --dist loadscope -q
+endif
+
+soak: packages .venv/dev
+	@$(BIN)/pytest -m soak
+
+# Write the answers in tests/interop/transcripts/ anew; read the difference before it is kept.
+transcripts: .venv/dev
+	@GSLB_WRITE_TRANSCRIPTS=1 $(BIN)/pytest -q -n 0 tests/interop/test_transcripts.py
+	@$(BIN)/pytest -q tests/interop/test_transcripts.py
+
+bench: .venv/dev
+	@PYTHONPATH=tests/lib $(BIN)/python tests/bench/bench.py
+
+clean:
+	rm -rf .venv .state build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "gslb needs Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gslb needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml $(COMPILED) | .venv/bin/python
+	@$(PIP) install --editable .
+	@touch $@
+
+.venv/dev: pyproject.toml $(COMPILED) | .venv/bin/python
+	@$(PIP) install --editable '.[dev]'
+	@touch $@ .venv/installed

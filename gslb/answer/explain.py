@@ -1,0 +1,268 @@
+"""Why a client gets the answer it gets: the engine's own steps, told. One text for dig and the command line."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+import msgspec
+
+from gslb.answer import service as steered
+from gslb.answer.lookup import CUT, HIT, OUTSIDE, WILDCARD, find_name
+from gslb.model.names import to_text
+from gslb.model.view import View
+from gslb.policy import draw
+from gslb.snapshot import layout
+from gslb.snapshot.catalog import Catalog
+from gslb.snapshot.rows import PolicyRow, ServiceRow
+from gslb.snapshot.steering import EdgeState, Steering
+from gslb.wire import codes
+from gslb.wire.query import Ecs
+
+_VERDICTS = {
+    layout.VERDICT_UP: "up",
+    layout.VERDICT_UNKNOWN: "silent",
+    layout.VERDICT_DOWN: "down",
+    layout.VERDICT_DRAIN: "drained",
+    layout.VERDICT_ABSENT: "none",
+}
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One edge of the service's pool as one client's class sees it.
+
+    ``level`` is a position in the affinity list, -1 where none matches. ``share_v4`` and ``share_v6`` are the parts, 0
+    to 1, of the class's clients that it gets; ``excluded`` says why it gets none, else it is empty.
+    """
+
+    edge: str
+    level: int
+    level_name: str
+    weight: int
+    health_v4: str
+    health_v6: str
+    headroom_milli: int
+    age_s: float | None
+    share_v4: float
+    share_v6: float
+    excluded: str
+
+
+class FamilyAnswer(msgspec.Struct, frozen=True):
+    """What one family is answered: the edges, best first, or none; ``edges`` of a random draw are one example less."""
+
+    qtype: str
+    edges: list[str]
+    ttl_s: int
+    fail_open: bool
+    otherwise: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """All that decided an answer. `lines` is the same for people."""
+
+    name: str
+    kind: str
+    client: str
+    generation: str
+    state_ms: int
+    service: str = ""
+    pool: str = ""
+    affinity: str = ""
+    view: str = ""
+    place: str = ""
+    cls: int = 0
+    scope: int = 0
+    drawn_by: str = ""
+    answers: list[FamilyAnswer] = []
+    candidates: list[Candidate] = []
+    plan: str = "none"
+
+    def lines(self) -> Iterator[str]:
+        """One fact a line, the decision first."""
+        yield f"name {self.name} is {self.kind}"
+        if self.service:
+            yield f"service {self.service}, pool {self.pool}, affinity {self.affinity}"
+        yield f"client {self.client}"
+        if self.service:
+            yield f"view {self.view}{self.place}"
+            yield f"class {self.cls}, scope /{self.scope}, drawn by {self.drawn_by}, plan {self.plan}"
+            for answer in self.answers:
+                given = ", ".join(answer.edges) or answer.otherwise
+                yield f"{answer.qtype} {given}, TTL {answer.ttl_s}{', failing open' if answer.fail_open else ''}"
+            for candidate in self.candidates:
+                yield _candidate_line(candidate)
+        yield f"catalog {self.generation}, state of {self.state_ms} ms"
+
+
+def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, source: bytes) -> Explanation:
+    """Explain the answer to a lower-case wire name for a client subnet, or for the packed address of a resolver."""
+    found, row = find_name(catalog, name, codes.A)
+    told = Explanation(
+        name=to_text(name),
+        kind=_kind(catalog, found, row),
+        client=_client_text(ecs, source),
+        generation=catalog.generation.hex()[:16],
+        state_ms=steering.made_ms,
+    )
+    if found not in (HIT, WILDCARD) or catalog.names[row].service == layout.NONE32:
+        return told
+    service = catalog.services[catalog.names[row].service]
+    policy = catalog.policies[service.policy]
+    client = steered.locate(catalog, service, name, ecs, source, 0)
+    view = catalog.view(catalog.view_of(*client.prefix))
+    return msgspec.structs.replace(
+        told,
+        service=to_text(catalog.name_text(service.name)),
+        pool=catalog.strings[policy.pool],
+        affinity=catalog.strings[policy.affinity],
+        view=view.key,
+        place=_place_text(view),
+        cls=client.cls,
+        scope=client.scope,
+        drawn_by=_drawn_by(service, client),
+        answers=[_family(catalog, steering, service, name, client, is_v6) for is_v6 in (False, True)],
+        candidates=_candidates(catalog, steering, service, policy, name, client.cls, view),
+    )
+
+
+def _kind(catalog: Catalog, found: int, row: int) -> str:
+    if found == OUTSIDE:
+        return "in no zone here"
+    zone = to_text(catalog.name_text(catalog.zones[catalog.names[row].zone].apex))
+    own = to_text(catalog.name_text(row))
+    if found == CUT:
+        return f"delegated at {own} from zone {zone}"
+    if found not in (HIT, WILDCARD):
+        return f"absent from zone {zone}"
+    what = "steered" if catalog.names[row].service != layout.NONE32 else "static: every client gets the same"
+    return f"{what}, in zone {zone}" + (f", by {own}" if found == WILDCARD else "")
+
+
+def _client_text(ecs: Ecs | None, source: bytes) -> str:
+    resolver = f"resolver {ipaddress.ip_address(source)}"
+    if ecs is None:
+        return f"by {resolver}, no client subnet"
+    if not ecs.source:
+        return f"by {resolver}, client subnet withheld"
+    return f"{ipaddress.ip_address(ecs.address)}/{ecs.source}, asked by {resolver}"
+
+
+def _place_text(view: View) -> str:
+    """What a view holds besides its key."""
+    parts = [f" AS{view.asn}"] if view.asn else []
+    parts += [f" {view.continent}"] if view.continent else []
+    if view.lat is not None and view.lon is not None:
+        parts.append(f" at {view.lat:.2f},{view.lon:.2f}")
+    return "".join(parts)
+
+
+def _drawn_by(service: ServiceRow, client: steered.Located) -> str:
+    if not client.public:
+        return "chance, query by query"
+    family = client.prefix[0]
+    return f"name and client /{service.hash_len4 if family == 4 else service.hash_len6}"
+
+
+def _family(
+    catalog: Catalog, steering: Steering, service: ServiceRow, name: bytes, client: steered.Located, is_v6: bool
+) -> FamilyAnswer:
+    choice = steered.choose(catalog, steering, service, name, client.cls, client.seed, is_v6)
+    fallback = service.fallback6_count if is_v6 else service.fallback4_count
+    edges = [catalog.edge_ids[row] for row in choice.edges]
+    return FamilyAnswer(
+        qtype="AAAA" if is_v6 else "A",
+        edges=edges if client.public or len(edges) < 2 else edges[: service.answers],
+        ttl_s=choice.ttl_s,
+        fail_open=choice.fail_open,
+        otherwise="fallback" if fallback else "NODATA",
+    )
+
+
+def _candidates(
+    catalog: Catalog,
+    steering: Steering,
+    service: ServiceRow,
+    policy: PolicyRow,
+    name: bytes,
+    cls: int,
+    view: View,
+) -> list[Candidate]:
+    """Every edge of the pool, those that serve first, by level."""
+    arrays = catalog.arrays
+    rows = arrays["policy_edge"][policy.edge : policy.edge + policy.edge_count].tolist()
+    weights = arrays["policy_weight"][policy.edge : policy.edge + policy.edge_count].tolist()
+    at = policy.level + cls * policy.edge_count
+    levels = arrays["policy_level"][at : at + policy.edge_count].tolist()
+    names = catalog.strings[policy.affinity].split(", ")
+    shares = [_shares(catalog, steering, service, name, cls, is_v6) for is_v6 in (False, True)]
+    found = []
+    for row, weight, level in zip(rows, weights, levels, strict=True):
+        state = steering.edge_state(row)
+        share_v4, share_v6 = (each.get(row, 0.0) for each in shares)
+        found.append(
+            Candidate(
+                edge=catalog.edge_ids[row],
+                level=-1 if level == layout.LEVEL_NEVER else level,
+                level_name=_level_name(names, level),
+                weight=weight,
+                health_v4=_VERDICTS[state.verdict4],
+                health_v6=_VERDICTS[state.verdict6],
+                headroom_milli=state.headroom_milli,
+                age_s=state.age_ms / 1000 if state.reported else None,
+                share_v4=share_v4,
+                share_v6=share_v6,
+                excluded="" if share_v4 or share_v6 else _exclusion(catalog, row, weight, level, state, view),
+            )
+        )
+    return sorted(found, key=lambda each: (bool(each.excluded), each.level % 256, each.edge))
+
+
+def _shares(
+    catalog: Catalog, steering: Steering, service: ServiceRow, name: bytes, cls: int, is_v6: bool
+) -> dict[int, float]:
+    """The part of a class's clients that each edge gets, by edge row; of K answers each client takes one at random."""
+    row = steering.row(catalog.policies[service.policy].row + cls, is_v6)
+    if not row.count:
+        return {}
+    edges, reciprocals = row.edges, row.reciprocals
+    if service.spread:
+        edges, reciprocals = draw.narrow(
+            edges, row.levels, row.weights, reciprocals, catalog.edge_hashes, service.spread, name
+        )
+    return dict(zip(edges, draw.shares(reciprocals, service.answers), strict=True))
+
+
+def _level_name(names: list[str], level: int) -> str:
+    if level == layout.LEVEL_NEVER:
+        return "none"
+    return names[level] if names != ["nearest"] else f"nearest band {level}"
+
+
+def _exclusion(catalog: Catalog, row: int, weight: int, level: int, state: EdgeState, view: View) -> str:
+    """Why an edge gets no client of a class: the first reason that holds, in the order in which policy looks."""
+    fence = catalog.strings[catalog.edges[row].fence].split()
+    if not weight:
+        return "weight 0"
+    if fence and view.country not in fence:
+        return f"fenced to {' '.join(fence)}"
+    if level == layout.LEVEL_NEVER:
+        return "no affinity level matches"
+    if layout.VERDICT_DRAIN in (state.verdict4, state.verdict6):
+        return "drained"
+    if {state.verdict4, state.verdict6} <= {layout.VERDICT_DOWN, layout.VERDICT_ABSENT}:
+        return "down"
+    if not state.headroom_milli:
+        return "no headroom"
+    return "not needed: upper levels suffice"
+
+
+def _candidate_line(candidate: Candidate) -> str:
+    age = "never reported" if candidate.age_s is None else f"report {candidate.age_s:.1f} s old"
+    facts = (
+        f"{candidate.level_name}, weight {candidate.weight}, v4 {candidate.health_v4}, v6 {candidate.health_v6},"
+        f" headroom {candidate.headroom_milli / 10:.1f} %, {age}"
+    )
+    if candidate.excluded:
+        return f"not {candidate.edge}: {candidate.excluded} ({facts})"
+    return f"edge {candidate.edge}: A {candidate.share_v4:.1%}, AAAA {candidate.share_v6:.1%} ({facts})"

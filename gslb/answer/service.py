@@ -1,0 +1,90 @@
+"""A steered answer: from a client and a service to edges, scope and TTL. The engine and the explanation share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gslb.answer.client import place, resolver_prefix
+from gslb.policy.draw import pick, seed_of
+from gslb.snapshot.catalog import Catalog
+from gslb.snapshot.layout import CLASS_PRIVATE, ROW_CHANGING, ROW_FAIL_OPEN
+from gslb.snapshot.rows import ServiceRow
+from gslb.snapshot.steering import Steering
+from gslb.wire.query import Ecs
+
+
+class Located(NamedTuple):
+    """Whose answer it is: the class, the scope to tell, and the draw's seed.
+
+    ``prefix`` (family, address, length) is what was located. ``public`` is False where that stands for the resolver and
+    not for a public client subnet; then the seed is the query's own random number.
+    """
+
+    cls: int
+    scope: int
+    seed: int
+    prefix: tuple[int, int, int]
+    public: bool
+
+
+def locate(catalog: Catalog, service: ServiceRow, name: bytes, ecs: Ecs | None, source: bytes, draw: int) -> Located:
+    """Find a query's client for a service.
+
+    ``name`` is the lower-case wire name asked for, ``source`` the resolver's packed address, ``draw`` a random u64.
+    """
+    geometry = catalog.policies[service.policy].geometry
+    if ecs is None or not ecs.source:
+        return _of_resolver(catalog, geometry, source, 0, draw)
+    at = place(catalog, geometry, ecs.address, ecs.source)
+    hash_len = service.hash_len4 if at.family == 4 else service.hash_len6
+    scope = at.row_len
+    if scope < hash_len and at.row_cls != CLASS_PRIVATE and catalog.class_multi[_row(catalog, service, at.row_cls)]:
+        scope = hash_len
+    if at.cls == CLASS_PRIVATE:
+        return _of_resolver(catalog, geometry, source, at.offset + scope, draw)
+    seed = seed_of(name, at.family, at.address, hash_len)
+    return Located(at.cls, at.offset + scope, seed, (at.family, at.address, at.length), True)
+
+
+def _of_resolver(catalog: Catalog, geometry: int, source: bytes, scope: int, draw: int) -> Located:
+    prefix = resolver_prefix(catalog, source)
+    return Located(catalog.class_of(geometry, *prefix), scope, draw, prefix, False)
+
+
+class Choice(NamedTuple):
+    """The edges of an answer, best first, with the TTL; no edges: the fallback or nothing is due."""
+
+    edges: Sequence[int]
+    ttl_s: int
+    fail_open: bool
+
+
+def choose(
+    catalog: Catalog, steering: Steering, service: ServiceRow, name: bytes, cls: int, seed: int, is_v6: bool
+) -> Choice:
+    """Draw the edges for a class and family."""
+    row = steering.row(_row(catalog, service, cls), is_v6)
+    fail_open = bool(row.flags & ROW_FAIL_OPEN)
+    ttl_s = service.changing_ttl_s if row.flags & (ROW_CHANGING | ROW_FAIL_OPEN) else service.ttl_s
+    if row.count == 1:
+        return Choice(row.edges, ttl_s, fail_open)
+    if not row.count:
+        return Choice((), service.changing_ttl_s, fail_open)
+    edges = pick(
+        row.edges,
+        row.levels,
+        row.weights,
+        row.reciprocals,
+        catalog.edge_hashes,
+        seed,
+        service.answers,
+        service.spread,
+        name,
+    )
+    return Choice(edges, ttl_s, fail_open)
+
+
+def _row(catalog: Catalog, service: ServiceRow, cls: int) -> int:
+    """The row of a policy's class in class_multi and, twice, in steering."""
+    return catalog.policies[service.policy].row + cls

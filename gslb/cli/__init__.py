@@ -1,0 +1,27 @@
+"""The command line: `gslb VERB`. Exit codes: 0 ok, 1 errors found or failure, 2 usage, 78 nothing to serve at start."""
+
+from __future__ import annotations
+
+import sys
+
+from gslb.errors import GslbError
+
+FAILURE = 1
+USAGE = 2
+NO_CONFIGURATION = 78
+
+
+def main() -> None:
+    """The console script. What is heavy is imported by the verb that needs it."""
+    from gslb.cli.app import app
+
+    try:
+        app()
+    except GslbError as error:
+        for line in str(error).splitlines():
+            print(f"gslb: {line}", file=sys.stderr)
+        sys.exit(USAGE if type(error).__name__ == "UsageError" else FAILURE)
+    except BrokenPipeError:
+        # Whoever read our output has had enough of it.
+        sys.stderr.close()
+        sys.exit(FAILURE)

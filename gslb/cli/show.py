@@ -1,0 +1,56 @@
+"""What the server said, as lines for a person."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from gslb.server.status import ReloadStatus, Status
+
+STATES = {
+    "starting": "reading the files for the first time",
+    "ok": "ok",
+    "failed": "FAILED: the files have errors; what was applied last is served",
+    "pending": "HELD: too much would move at once; `gslb apply --force` lets it through",
+}
+
+
+def reload_lines(reload: ReloadStatus) -> list[str]:
+    """The outcome of a reload, its errors and warnings, and what is held."""
+    found = [f"reload      {STATES.get(reload.state, reload.state)}"]
+    if reload.at_s:
+        found.append(f"            {_when(reload.at_s)}, took {reload.seconds:.2f} s")
+    if reload.pending:
+        found.append(f"            generation {reload.pending.generation[:16]} waits")
+        found += [
+            f"            {held.service} moves {held.fraction:.1%} of its known clients, may {held.max_change:.1%}"
+            for held in reload.pending.held
+        ]
+    found += [f"  {fault}" for fault in reload.errors]
+    found += [f"  {fault.path}:{fault.line}:{fault.column}: warning: {fault.message}" for fault in reload.warnings]
+    return found
+
+
+def status_lines(status: Status) -> list[str]:
+    """All of a server's status."""
+    up = int(time.time() - status.started_s)
+    found = [
+        f"server      {status.server_id}, gslb {status.version}, process {status.pid}, up {up} s",
+        f"ready       {'yes' if status.ready else 'NO'}",
+        f"listens     {' '.join(status.listen)} (UDP and TCP), admin {status.admin}",
+        f"generation  {status.generation[:16] or 'none'}"
+        + (f", applied {_when(status.applied_s)}" if status.applied_s else ""),
+        f"zones       {len(status.zones)}: {' '.join(status.zones[:8])}{' …' if len(status.zones) > 8 else ''}",
+        f"services    {status.services}, edges {status.edges}",
+        f"store       {status.store}, {status.steering.reports} edges have reported",
+        f"steering    {status.steering.builds} built, the last in {status.steering.seconds * 1000:.1f} ms",
+    ]
+    found += reload_lines(status.reload)
+    for number, worker in enumerate(status.workers):
+        state = "answers" if worker.answering else "DOES NOT ANSWER"
+        found.append(f"worker {number:<4} process {worker.pid}, {state}, restarted {worker.restarts} times")
+    return found
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,268 @@
+"""The CSV tables: networks, resolvers, round-trip times and demand. Text in, facts and located errors out.
+
+Every value is checked, and every fault told as ``path:line:column: column: value …``, all of a file at once. An empty
+value is an unknown one; a column that is not there is empty throughout.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import TypeVar
+
+from gslb.errors import Findings
+from gslb.geo import special
+from gslb.geo.address import format_prefix, parse_prefix
+from gslb.geo.facts import TABLE, Again, FactNumbers, Facts, PrefixList
+from gslb.geo.isps import MAX_ASN, IspNames
+from gslb.geo.resolvers import ResolverShare
+from gslb.geo.sheet import Sheet
+from gslb.model.demand import Demand
+from gslb.model.geography import CONTINENT_OF
+from gslb.model.rtt import Rtt, RttTable
+from gslb.model.view import View
+
+T = TypeVar("T")
+
+NETWORK_COLUMNS = ("prefix", "isp", "asn", "country", "region", "lat", "lon")
+RESOLVER_COLUMNS = ("resolver_prefix", "client_prefix", "share")
+RTT_COLUMNS = ("country", "region", "isp", "pop", "rtt_ms")
+DEMAND_COLUMNS = ("time", "service", "country", "region", "isp", "demand_bps")
+MAX_RTT_MS = 10_000
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
+_REGION = re.compile(r"[A-Z0-9]{1,3}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_SERVICE = re.compile(r"[!-~]{1,1000}")
+
+
+def read_networks(path: str, text: bytes, isps: IspNames, findings: Findings) -> Facts:
+    """`networks.csv` or a table of `data/isp/`: columns `NETWORK_COLUMNS`, of which only ``prefix`` must be there.
+
+    A prefix given twice is an error where its facts differ, and counts once where they do not. What has no error is
+    returned whatever else was found.
+    """
+    sheet = Sheet(path, text, NETWORK_COLUMNS, ("prefix",), findings)
+    numbers = FactNumbers()
+    lists = {32: PrefixList(32), 64: PrefixList(64)}
+    known: dict[tuple[str, ...], tuple[int, list[tuple[str, str]]]] = {}
+    prefix_at = sheet.at.get("prefix", 0)
+    names = [name for name, _ in sorted(sheet.at.items(), key=lambda item: item[1]) if name != "prefix"]
+    places = [sheet.at[name] for name in names]
+    for line, fields in sheet.rows():
+        rest = tuple(fields[place] for place in places)
+        found = known.get(rest)
+        if found is None:
+            fact, faults = _fact(dict(zip(names, rest, strict=True)), isps)
+            found = known[rest] = (0 if faults else numbers.number(fact), faults)
+        for column, reason in found[1]:
+            sheet.fault(line, column, reason)
+        try:
+            bits, start, length = parse_prefix(fields[prefix_at])
+        except ValueError as error:
+            sheet.fault(line, "prefix", str(error))
+            continue
+        lists[bits].add(start, length, found[0], line)
+    v4, again4 = lists[32].sorted()
+    v6, again6 = lists[64].sorted()
+    for again in again4 + again6:
+        sheet.fault(again.line, "prefix", _again(again))
+    sheet.finish()
+    return Facts(path=path, kind=TABLE, table=numbers.table(), v4=v4, v6=v6)
+
+
+def read_resolvers(path: str, text: bytes, findings: Findings) -> list[ResolverShare]:
+    """`resolvers.csv`: which client prefixes stand behind a resolver, and the share, 0 to 1, each has of its viewers.
+
+    A client prefix that lies in a private block is an error: it would name nobody.
+    """
+    sheet = Sheet(path, text, RESOLVER_COLUMNS, RESOLVER_COLUMNS, findings)
+    found: dict[tuple[tuple[int, int, int], tuple[int, int, int]], tuple[ResolverShare, int]] = {}
+    for line, fields in sheet.rows():
+        row = _Row(sheet, line, fields)
+        resolver = row.read("resolver_prefix", parse_prefix)
+        client = row.read("client_prefix", _client_prefix)
+        share = row.read("share", _share)
+        if resolver is None or client is None or share is None:
+            continue
+        first, first_line = found.setdefault((resolver, client), (ResolverShare(resolver, client, share), line))
+        if first.share != share:
+            both = f"{fields[sheet.at['client_prefix']]!r} has another share on line {first_line}"
+            sheet.fault(line, "client_prefix", both)
+    sheet.finish()
+    return [share for share, _ in found.values()]
+
+
+def read_rtt(
+    path: str, text: bytes, isps: IspNames, findings: Findings, pops: Collection[str] | None = None
+) -> RttTable:
+    """`rtt.csv`; with ``pops`` given, a row for a PoP that is not among them is warned of."""
+    sheet = Sheet(path, text, RTT_COLUMNS, ("pop", "rtt_ms"), findings)
+    found: dict[tuple[str, str, str, str], tuple[Rtt, int]] = {}
+    for line, fields in sheet.rows():
+        row = _Row(sheet, line, fields)
+        country, region, isp = row.viewers(isps)
+        pop = row.read("pop", _pop)
+        rtt_ms = row.read("rtt_ms", _rtt_ms)
+        if country is None or region is None or isp is None or pop is None or rtt_ms is None:
+            continue
+        if pops is not None and pop not in pops:
+            findings.warn(path, *sheet.place(line, "pop"), f"pop: {pop!r} is no PoP of an edge")
+        first, first_line = found.setdefault(
+            (country, region, isp, pop), (Rtt(country, region, isp, pop, rtt_ms), line)
+        )
+        if first.rtt_ms != rtt_ms:
+            sheet.fault(line, "rtt_ms", f"{fields[sheet.at['rtt_ms']]!r} is another value than on line {first_line}")
+    sheet.finish()
+    return RttTable(tuple(rtt for rtt, _ in found.values()))
+
+
+def read_demand(path: str, text: bytes, isps: IspNames, findings: Findings) -> list[Demand]:
+    """`demand.csv`, in its order; rows of one key and time are kept apart."""
+    sheet = Sheet(path, text, DEMAND_COLUMNS, ("time", "service", "demand_bps"), findings)
+    found = []
+    for line, fields in sheet.rows():
+        row = _Row(sheet, line, fields)
+        time_s = row.read("time", _time_s)
+        service = row.read("service", _service)
+        country, region, isp = row.viewers(isps)
+        demand_bps = row.read("demand_bps", _demand_bps)
+        if time_s is None or service is None or country is None or region is None or isp is None:
+            continue
+        if demand_bps is not None:
+            found.append(Demand(time_s, service, country, region, isp, demand_bps))
+    sheet.finish()
+    return found
+
+
+class _Row:
+    """The values of one row, read column by column; what cannot be read is told and comes out as None."""
+
+    def __init__(self, sheet: Sheet, line: int, fields: list[str]) -> None:
+        self._sheet = sheet
+        self._line = line
+        self._fields = fields
+
+    def read(self, column: str, convert: Callable[[str], T]) -> T | None:
+        place = self._sheet.at.get(column)
+        try:
+            return convert("" if place is None else self._fields[place])
+        except ValueError as error:
+            self._sheet.fault(self._line, column, str(error))
+            return None
+
+    def viewers(self, isps: IspNames) -> tuple[str | None, str | None, str | None]:
+        """Country, region and ISP, empty where the row does not tell them apart."""
+        return (
+            self.read("country", _country),
+            self.read("region", _region),
+            self.read("isp", lambda text: isps.read(text)[0] if text else ""),
+        )
+
+
+def _fact(values: dict[str, str], isps: IspNames) -> tuple[View, list[tuple[str, str]]]:
+    """The fact that a row states, and the faults of its values as (column, reason)."""
+    faults: list[tuple[str, str]] = []
+
+    def read(column: str, convert: Callable[[str], T], otherwise: T) -> T:
+        text = values.get(column, "")
+        try:
+            return convert(text) if text else otherwise
+        except ValueError as error:
+            faults.append((column, str(error)))
+            return otherwise
+
+    isp, isp_asn = read("isp", isps.read, ("", 0))
+    asn = read("asn", _asn, isp_asn)
+    country = read("country", _country, "")
+    lat = read("lat", lambda text: _number(text, -90, 90), None)
+    lon = read("lon", lambda text: _number(text, -180, 180), None)
+    for column, other in (("lat", "lon"), ("lon", "lat")):
+        if values.get(column) and not values.get(other):
+            faults.append((column, f"{values[column]!r} stands without {other}"))
+    view = View(
+        country=country,
+        region=read("region", _region, ""),
+        isp=isp or isps.of_asn(asn),
+        asn=asn,
+        continent=CONTINENT_OF.get(country, ""),
+        lat=lat,
+        lon=lon,
+    )
+    return view, faults
+
+
+def _again(again: Again) -> str:
+    prefix = format_prefix(again.bits, again.start, again.length)
+    return f"'{prefix}' has other facts on line {again.first_line}"
+
+
+def _number(text: str, low: float, high: float) -> float:
+    number = float(text) if _NUMBER.fullmatch(text) else None
+    if number is None or not low <= number <= high:
+        raise ValueError(f"{text!r} is not a number from {low} to {high}")
+    return number
+
+
+def _asn(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 1 <= int(text) <= MAX_ASN):
+        raise ValueError(f"{text!r} is not a number from 1 to {MAX_ASN}")
+    return int(text)
+
+
+def _country(text: str) -> str:
+    if text and text not in CONTINENT_OF:
+        hint = f"; did you mean {text.upper()!r}?" if text.upper() in CONTINENT_OF else ""
+        raise ValueError(f"{text!r} is not an ISO 3166-1 country{hint}")
+    return text
+
+
+def _region(text: str) -> str:
+    if text and not _REGION.fullmatch(text):
+        raise ValueError(f"{text!r} is not an ISO 3166-2 code without its country, as 'SH' or '13'")
+    return text
+
+
+def _client_prefix(text: str) -> tuple[int, int, int]:
+    bits, start, length = parse_prefix(text)
+    packed = start.to_bytes(4) if bits == 32 else (start << 64).to_bytes(16)
+    if special.private_length(packed, length):
+        raise ValueError(f"{text!r} is private and names nobody")
+    return bits, start, length
+
+
+def _share(text: str) -> float:
+    return _number(text, 0, 1)
+
+
+def _rtt_ms(text: str) -> float:
+    rtt_ms = _number(text, 0, MAX_RTT_MS)
+    if rtt_ms == 0:
+        raise ValueError(f"{text!r} is not above 0")
+    return rtt_ms
+
+
+def _pop(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+def _time_s(text: str) -> int:
+    try:
+        if _TIME.fullmatch(text):
+            return int(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not a time with its zone, as '2026-01-01T18:00:00Z'")
+
+
+def _service(text: str) -> str:
+    if not _SERVICE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a name")
+    return text.lower().removesuffix(".") + "."
+
+
+def _demand_bps(text: str) -> int:
+    return int(_number(text, 0, 10**18))

@@ -1,0 +1,1 @@
+"""What edges push, checked, and what a report is still worth as it ages."""

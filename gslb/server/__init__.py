@@ -1,0 +1,1 @@
+"""The composition root: a control process that reads, builds and swaps, and workers that answer."""

@@ -1,0 +1,225 @@
+"""The worker processes as the control process sees them: started, told what to answer from, replaced when they die.
+
+A worker's sockets and counters belong to the control process. While a dead worker is being replaced a living one reads
+its sockets, so what clients send is answered, and what it had counted stays counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from gslb.server import cells, frames
+from gslb.server.listen import Opened
+
+ACK_S = 60.0
+"""For how long a swap waits for a worker that neither takes it nor dies."""
+EXIT_S = 10.0
+"""For how long draining workers may take before they are killed."""
+BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Before each further attempt to replace a worker that keeps dying."""
+STEADY_S = 30.0
+"""A worker that lived this long starts again at the first of `BACKOFF_S`."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """A worker's place. ``sockets`` and ``cells`` outlive its processes; ``deaths`` are those in quick succession."""
+
+    index: int
+    sockets: tuple[socket.socket, ...]
+    counters: int
+    cells: memoryview
+    channel: frames.Channel | None = None
+    process: asyncio.subprocess.Process | None = None
+    started: float = 0.0
+    listening: bool = False
+    restarts: int = 0
+    deaths: int = 0
+    read_by: Slot | None = None  # who reads its sockets meanwhile
+    unanswered: dict[int, asyncio.Future[str]] = field(default_factory=dict)
+
+
+class Fleet:
+    """All workers of one server."""
+
+    def __init__(self, opened: Opened, start: frames.Start) -> None:
+        """``start`` is the first frame to each worker but for its slot."""
+        self._start = start
+        self._log: Any = structlog.get_logger("gslb.fleet")
+        self._swap: frames.Swap | None = None
+        self._steering = -1
+        self._seq = 0
+        self._edge_slot: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._opened = opened
+        self._shared = len(opened.by_worker) > 1 and opened.by_worker[0] == opened.by_worker[1]
+        self.slots: list[Slot] = []
+        for index, sockets in enumerate(opened.by_worker):
+            counters = cells.create()
+            self.slots.append(Slot(index, sockets, counters, cells.attach(counters)))
+
+    @property
+    def edge_slots(self) -> dict[str, int]:
+        """Edge id → the cell that counts its answers, behind `cells.EDGES`."""
+        return self._edge_slot
+
+    @property
+    def sockets(self) -> set[socket.socket]:
+        """Every socket queries come in on."""
+        return self._opened.sockets()
+
+    @property
+    def answering(self) -> int:
+        """Workers that answer."""
+        return sum(slot.listening for slot in self.slots)
+
+    async def start(self) -> None:
+        """Start all processes; they wait for the first `swap`."""
+        await asyncio.gather(*map(self._spawn, self.slots))
+
+    async def swap(
+        self,
+        catalog: str,
+        edge_ids: Sequence[str],
+        steering: int,
+        identity: frames.Identity,
+        rate_limit: frames.RateLimit | None,
+    ) -> list[str]:
+        """Have all workers answer from ``catalog`` (a path) with the ``steering`` of a descriptor, which becomes ours.
+
+        Returns when each took it or died; the errors of those that refused it, by text.
+        """
+        slots = b"".join(self._slot_of(edge).to_bytes(2, sys.byteorder) for edge in edge_ids)
+        self._keep(steering)
+        self._seq += 1
+        self._swap = frames.Swap(self._seq, catalog, slots, identity, rate_limit)
+        return await self._tell(self._swap)
+
+    async def steer(self, steering: int) -> list[str]:
+        """Have all workers answer with new steering for the catalog they have; as `swap`."""
+        self._keep(steering)
+        self._seq += 1
+        return await self._tell(frames.Steer(self._seq))
+
+    async def drain(self) -> None:
+        """Have all workers answer what has come in and end."""
+        self._draining = True
+        for task in self._tasks:
+            task.cancel()
+        for slot in self.slots:
+            if slot.channel:
+                slot.channel.send(frames.Drain())
+        # The workers hold the sockets too; from here on they close when the workers have emptied them.
+        self._opened.close()
+        processes = [slot.process for slot in self.slots if slot.process]
+        waiting = [asyncio.ensure_future(process.wait()) for process in processes]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=EXIT_S)
+            for process in processes:
+                if late and process.returncode is None:
+                    self._log.error("worker did not end in time and is killed", pid=process.pid)
+                    process.kill()
+            await asyncio.gather(*waiting)
+        for slot in self.slots:
+            if slot.channel:
+                slot.channel.close()
+
+    def _slot_of(self, edge: str) -> int:
+        if edge not in self._edge_slot:
+            full = len(self._edge_slot) >= cells.EDGE_SLOTS - 1
+            self._edge_slot[edge] = 0 if full else len(self._edge_slot) + 1
+        return self._edge_slot[edge]
+
+    def _keep(self, steering: int) -> None:
+        if self._steering >= 0:
+            os.close(self._steering)
+        self._steering = steering
+
+    async def _tell(self, frame: frames.Swap | frames.Steer) -> list[str]:
+        waiting = [self._ask(slot, frame) for slot in self.slots if slot.channel]
+        if not waiting:
+            return []
+        done, late = await asyncio.wait(waiting, timeout=ACK_S)
+        return sorted({each.result() for each in done} - {""}) + ["a worker does not respond"] * bool(late)
+
+    def _ask(self, slot: Slot, frame: frames.Swap | frames.Steer) -> asyncio.Future[str]:
+        assert slot.channel is not None
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        slot.unanswered[frame.seq] = future
+        slot.channel.send(frame, [self._steering])
+        return future
+
+    async def _spawn(self, slot: Slot) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            slot.channel = frames.Channel(ours, lambda frame, _: self._frame(slot, frame), lambda: self._lost(slot))
+            slot.started = time.monotonic()
+            slot.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "gslb.server.worker", str(theirs.fileno()),
+                pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        slot.channel.send(msgspec.structs.replace(self._start, slot=slot.index), [slot.counters])
+        slot.channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
+        if self._swap:
+            self._seq += 1
+            self._ask(slot, msgspec.structs.replace(self._swap, seq=self._seq))
+
+    def _frame(self, slot: Slot, frame: frames.Frame) -> None:
+        if isinstance(frame, frames.Done):
+            if future := slot.unanswered.pop(frame.seq, None):
+                future.set_result(frame.error)
+            if not frame.error:
+                self._answers(slot)
+
+    def _answers(self, slot: Slot) -> None:
+        """A worker took a snapshot: from now on it reads its own sockets."""
+        slot.listening = True
+        if slot.read_by and slot.read_by.channel:
+            slot.read_by.channel.send(frames.Unlisten(slot.index))
+        slot.read_by = None
+
+    def _lost(self, slot: Slot) -> None:
+        """A worker's end of the channel closed."""
+        slot.channel, slot.listening = None, False
+        for future in slot.unanswered.values():
+            future.set_result("")
+        slot.unanswered.clear()
+        if self._draining:
+            return
+        self._cover()
+        task = asyncio.ensure_future(self._replace(slot))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cover(self) -> None:
+        """Give the sockets of workers that do not answer to one that does."""
+        reader = next((slot for slot in self.slots if slot.listening and slot.channel), None)
+        if reader is None or reader.channel is None or self._shared:
+            return
+        for slot in self.slots:
+            if not slot.listening and (slot.read_by is None or slot.read_by.channel is None):
+                slot.read_by = reader
+                reader.channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
+
+    async def _replace(self, slot: Slot) -> None:
+        code = await slot.process.wait() if slot.process else None
+        slot.deaths = 0 if time.monotonic() - slot.started > STEADY_S else slot.deaths
+        delay = BACKOFF_S[min(slot.deaths, len(BACKOFF_S) - 1)]
+        slot.deaths += 1
+        slot.restarts += 1
+        self._log.error("worker died and is replaced", worker=slot.index, exit_code=code, after_s=delay)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(delay)
+            await self._spawn(slot)

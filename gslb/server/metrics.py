@@ -1,0 +1,172 @@
+"""Prometheus metrics: the workers' cells are read when somebody scrapes, and cost nothing in between.
+
+Labels are bounded: never a name, a prefix or a client. Check with ``promtool check metrics``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gslb.server import cells
+from gslb.server.status import Status
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics(Collector):
+    """Everything of one server. ``status`` is asked at scrape, ``fleet`` gives cells, edges and socket drops."""
+
+    def __init__(
+        self,
+        status: Callable[[], Status],
+        counters: Callable[[], Sequence[memoryview]],
+        edge_slots: Callable[[], Mapping[str, int]],
+        drops: Callable[[], int],
+    ) -> None:
+        self._status = status
+        self._counters = counters
+        self._edge_slots = edge_slots
+        self._drops = drops
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        self._lock = threading.Lock()
+
+    def text(self) -> bytes:
+        """The exposition in Prometheus' text form."""
+        with self._lock:
+            return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing: no other collector shares the registry, and a scrape at registration would ask for too much."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, from the cells of all workers and the status of the control process."""
+        sums = _Sums(self._counters())
+        yield from _traffic(sums)
+        yield from _edges(sums, self._edge_slots())
+        yield from _trouble(sums)
+        yield _counter(
+            "gslb_udp_receive_drops", "Packets lost because a socket's receive buffer was full.", self._drops()
+        )
+        yield from _control(self._status())
+
+
+class _Sums:
+    """Cells added up over the workers."""
+
+    def __init__(self, counters: Sequence[memoryview]) -> None:
+        self._counters = counters
+
+    def __getitem__(self, at: int) -> int:
+        return sum(each[at] for each in self._counters)
+
+    def scalar(self, name: str) -> int:
+        return self[cells.SCALAR[name]]
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _traffic(sums: _Sums) -> Iterator[Metric]:
+    queries = CounterMetricFamily("gslb_queries", "Messages that came in.", labels=("transport", "family", "qtype"))
+    for t, transport in enumerate(cells.TRANSPORTS):
+        for f, family in enumerate(cells.FAMILIES):
+            for q, qtype in enumerate(cells.QTYPE_LABELS):
+                if (value := sums[cells.queries_at(t, f) + q]) or qtype in ("A", "AAAA"):
+                    queries.add_metric((transport, family, qtype), value)
+    yield queries
+    replies = CounterMetricFamily(
+        "gslb_replies", "Replies sent; rcode dropped where a message got none.", labels=("transport", "rcode")
+    )
+    for t, transport in enumerate(cells.TRANSPORTS):
+        for r, rcode in enumerate(cells.RCODE_LABELS):
+            replies.add_metric((transport, rcode), sums[cells.replies_at(t) + r])
+    yield replies
+    outcomes = CounterMetricFamily("gslb_outcomes", "Replies by what they were made from.", labels=("outcome",))
+    for o, outcome in enumerate(cells.OUTCOMES):
+        outcomes.add_metric((outcome,), sums[cells.OUTCOME + o])
+    yield outcomes
+
+
+def _edges(sums: _Sums, edge_slots: Mapping[str, int]) -> Iterator[Metric]:
+    edges = CounterMetricFamily("gslb_edge_answers", "Answers that named this edge first.", labels=("edge",))
+    for edge, slot in edge_slots.items():
+        if slot:
+            edges.add_metric((edge,), sums[cells.EDGES + slot])
+    if other := sums[cells.EDGES]:
+        edges.add_metric((cells.OTHER,), other)
+    yield edges
+    yield _counter("gslb_fail_open_answers", "Answers given although nothing is healthy.", sums.scalar("fail_open"))
+
+
+def _trouble(sums: _Sums) -> Iterator[Metric]:
+    limited = CounterMetricFamily(
+        "gslb_rate_limited", "What rate limiting did; counted: a positive answer over the rate.", labels=("action",)
+    )
+    for row, action in enumerate(cells.LIMITED):
+        limited.add_metric((action,), sums[cells.LIMIT + row])
+    yield limited
+    yield _counter("gslb_engine_errors", "Questions that met a fault of this program.", sums.scalar("engine_errors"))
+    yield _counter("gslb_cookies_valid", "Questions with a valid server cookie.", sums.scalar("cookies_valid"))
+    yield _counter("gslb_udp_receive_errors", "Failed reads of a UDP socket.", sums.scalar("receive_errors"))
+    yield _counter("gslb_udp_send_errors", "UDP replies that could not be sent.", sums.scalar("send_errors"))
+    yield _counter("gslb_tcp_connections", "TCP connections accepted.", sums.scalar("tcp_accepted"))
+    yield _gauge("gslb_tcp_connections_open", "TCP connections open.", sums.scalar("tcp_open"))
+    closed = CounterMetricFamily("gslb_tcp_closed", "TCP connections that we closed, by reason.", labels=("reason",))
+    for reason in ("refused_client", "evicted", "idle_closed", "bad_frames"):
+        closed.add_metric((reason.removesuffix("_closed"),), sums.scalar(f"tcp_{reason}"))
+    yield closed
+
+
+def _control(status: Status) -> Iterator[Metric]:
+    info = GaugeMetricFamily("gslb_build_info", "Version of this program.", labels=("version",))
+    info.add_metric((status.version,), 1)
+    yield info
+    catalog = GaugeMetricFamily(
+        "gslb_catalog_info", "The catalog that answers: the first 16 digits of its generation.", labels=("generation",)
+    )
+    if status.generation:
+        catalog.add_metric((status.generation[:16],), 1)
+    yield catalog
+    yield _gauge("gslb_catalog_applied_timestamp_seconds", "When the catalog was applied.", status.applied_s)
+    yield _gauge("gslb_catalog_zones", "Zones in the catalog.", len(status.zones))
+    yield _gauge("gslb_catalog_services", "Services in the catalog.", status.services)
+    yield _gauge("gslb_ready", "1 while a snapshot answers and the server is not ending.", float(status.ready))
+    reload = status.reload
+    results = CounterMetricFamily(
+        "gslb_reloads", "Readings of zones and data, by what came of them.", labels=("result",)
+    )
+    for result, count in sorted(reload.counts.items()):
+        results.add_metric((result,), count)
+    yield results
+    yield _gauge("gslb_reload_failed", "1 while the files on disk have errors.", float(reload.state == "failed"))
+    yield _gauge("gslb_reload_pending", "1 while a change waits for apply --force.", float(reload.state == "pending"))
+    yield _gauge("gslb_reload_duration_seconds", "How long the last reload took.", reload.seconds)
+    yield _gauge("gslb_reload_timestamp_seconds", "When the last reload ended.", reload.at_s)
+    yield _counter("gslb_steering_builds", "Steering snapshots built.", status.steering.builds)
+    yield _gauge("gslb_steering_build_duration_seconds", "How long the last one took.", status.steering.seconds)
+    yield _gauge("gslb_workers", "Worker processes wanted.", len(status.workers))
+    yield _gauge("gslb_workers_answering", "Worker processes that answer.", sum(w.answering for w in status.workers))
+    yield _counter(
+        "gslb_worker_restarts", "Worker processes that died and were replaced.", sum(w.restarts for w in status.workers)
+    )
+
+
+def drops_of(sockets: Any, read: Callable[[Any], int], seen: dict[Any, int]) -> int:
+    """The sum of the kernel's 32-bit drop counters as one that does not wrap; ``seen`` is kept between calls."""
+    for sock in sockets:
+        last = seen.get(sock, 0)
+        seen[sock] = last + ((read(sock) - last) & 0xFFFFFFFF)
+    return sum(seen.values())

@@ -1,0 +1,156 @@
+"""When the files change: read, build in a child process, compare with what is applied, and swap or hold. All or nothing.
+
+What is applied last stays the base of every comparison, also over restarts, so that many small edits cannot together
+move what one edit may not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from gslb.errors import ConfigErrors, GslbError
+from gslb.server.status import Fault, Moved, Pending, ReloadStatus
+
+SETTLE_S = 0.05
+"""Requests that come this close together are one reading."""
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What a build came to: a catalog's file, or errors. ``moved`` compares it with the base, service by service."""
+
+    generation: str
+    catalog: str = ""
+    errors: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+    moved: tuple[Moved, ...] = ()
+
+    @property
+    def held(self) -> tuple[Moved, ...]:
+        """The services of which more would move than may."""
+        return tuple(each for each in self.moved if each.fraction > each.max_change)
+
+
+class Reloader:
+    """Decides what is served. One reading at a time; ``status`` always says how the last one went.
+
+    ``read`` gives the generation of the files as they are, ``build`` a catalog for them, ``apply`` has it served and
+    remembered. Each may raise `GslbError`, and then nothing changes.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[str]],
+        build: Callable[[], Awaitable[Built]],
+        apply: Callable[[Built], Awaitable[None]],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.status = ReloadStatus()
+        self._read = read
+        self._build = build
+        self._apply = apply
+        self._changed = changed
+        self._applied = ""
+        self._lock = asyncio.Lock()
+        self._wanted = asyncio.Event()
+        self._pending: Built | None = None
+        self._log: Any = structlog.get_logger("gslb.reload")
+
+    def adopt(self, generation: str, warnings: tuple[Fault, ...] = ()) -> None:
+        """The catalog of ``generation`` is served already: from the state directory, at start."""
+        self._applied = generation
+        self.status.warnings = warnings
+
+    def request(self) -> None:
+        """Ask for a reading soon; many requests are one."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Do what `request` asks, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            await asyncio.sleep(SETTLE_S)
+            self._wanted.clear()
+            await self.reload()
+
+    async def reload(self, *, force: bool = False) -> ReloadStatus:
+        """Read the files now. ``force`` lets through what is held, or would be."""
+        async with self._lock:
+            begun = time.monotonic()
+            before = self.status.state
+            try:
+                result = await self._reload(force)
+            except ConfigErrors as errors:
+                result = self._failed(tuple(Fault(e.path, e.line, e.column, e.reason) for e in errors.errors))
+            except (GslbError, OSError) as error:
+                result = self._failed((Fault("", 0, 0, str(error)),))
+            self.status.counts[result] += 1
+            self.status.at_s = time.time()
+            self.status.seconds = time.monotonic() - begun
+            if result != "unchanged" or self.status.state != before:
+                self._tell(result)
+            self._changed()
+            return self.status
+
+    async def _reload(self, force: bool) -> str:
+        """What came of it: a key of `ReloadStatus.counts`."""
+        generation = await self._read()
+        if generation == self._applied:
+            self._settle("ok", errors=())
+            return "unchanged"
+        built = self._pending
+        if built is None or built.generation != generation:
+            built = await self._build()
+        if built.errors:
+            return self._failed(built.errors, built.warnings)
+        if built.held and self._applied and not force:
+            self._pending = built
+            self._settle("pending", errors=(), warnings=built.warnings, pending=Pending(built.generation, built.held))
+            return "pending"
+        if built.generation != self._applied:
+            await self._apply(built)
+            self._applied = built.generation
+        self._settle("ok", errors=(), warnings=built.warnings)
+        return "applied"
+
+    def _failed(self, errors: tuple[Fault, ...], warnings: tuple[Fault, ...] = ()) -> str:
+        self._settle("failed", errors=errors, warnings=warnings)
+        return "failed"
+
+    def _settle(
+        self,
+        state: str,
+        *,
+        errors: tuple[Fault, ...],
+        warnings: tuple[Fault, ...] | None = None,
+        pending: Pending | None = None,
+    ) -> None:
+        status = self.status
+        status.state, status.errors, status.pending = state, errors, pending
+        if warnings is not None:
+            status.warnings = warnings
+        if pending is None:
+            self._pending = None
+
+    def _tell(self, result: str) -> None:
+        status = self.status
+        for fault in status.warnings:
+            self._log.warning("files: warning", at=f"{fault.path}:{fault.line}:{fault.column}", reason=fault.message)
+        for fault in status.errors:
+            self._log.error("files: error", at=f"{fault.path}:{fault.line}:{fault.column}", reason=fault.message)
+        seconds = round(status.seconds, 3)
+        if result == "failed":
+            self._log.error("reload failed, nothing changed", errors=len(status.errors), seconds=seconds)
+        elif result == "pending":
+            held = [f"{m.service} {m.fraction:.1%} of at most {m.max_change:.1%}" for m in self._held()]
+            self._log.error("reload held: gslb apply --force lets it through", held=held, seconds=seconds)
+        else:
+            self._log.info("reload", result=result, generation=self._applied[:16], seconds=seconds)
+
+    def _held(self) -> tuple[Moved, ...]:
+        return self.status.pending.held if self.status.pending else ()

@@ -1,0 +1,128 @@
+"""From one packet to one reply: engine, rate limit and counters together. Nothing that comes in can raise here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from typing import Protocol
+
+import structlog
+
+from gslb.answer.engine import Trace
+from gslb.server import cells as layout
+from gslb.server.limit import PASS, SLIP, Limiter
+from gslb.server.log import Sparing
+from gslb.snapshot.layout import NONE32
+from gslb.wire import codes, edns, message
+from gslb.wire.query import Query, parse
+from gslb.wire.sections import HEADER, MalformedError, question_end
+
+_QR, _OPCODE, _RD = 0x80, 0x78, 0x01  # of a header's third byte
+_NO_ROOM = 0
+_ERRORS = frozenset(("nxdomain", "refused", "formerr", "notimp", "badvers", "notauth", "servfail"))
+
+
+class Engine(Protocol):
+    """What this module needs of `gslb.answer.engine.Engine`."""
+
+    def reply(
+        self, packet: bytes, source: bytes, *, now_s: int, draw: int, tcp: bool, trace: Trace
+    ) -> bytes | None: ...
+
+
+class Responder:
+    """Answers for one worker, with whatever engine it was last told to `use`.
+
+    ``cells`` are the worker's counters (`gslb.server.cells`).
+    """
+
+    def __init__(self, cells: memoryview) -> None:
+        self._cells = cells
+        self._engine: Engine | None = None
+        self._edge_slots = memoryview(b"").cast("H")
+        self._limiter: Limiter | None = None
+        self._sparing = Sparing(structlog.get_logger("gslb.server"))
+        self._draw = random.Random(os.urandom(32)).getrandbits
+
+    def use(self, engine: Engine, edge_slots: bytes, limiter: Limiter | None) -> None:
+        """Answer with ``engine`` from now on; ``edge_slots`` (u16 per edge row) are the counters of its edges."""
+        self._engine = engine
+        self._edge_slots = memoryview(edge_slots).cast("H")
+        self._limiter = limiter
+
+    def count(self, scalar: str, by: int = 1) -> None:
+        """Add to one of `cells.SCALARS`."""
+        self._cells[layout.SCALAR[scalar]] += by
+
+    def answer(self, packet: bytes, source: bytes, *, now_s: int, tcp: bool) -> bytes | None:
+        """The reply to ``packet`` from the packed address ``source``, or None for none. Never raises."""
+        trace = Trace()
+        try:
+            assert self._engine is not None
+            reply = self._engine.reply(packet, source, now_s=now_s, draw=self._draw(64), tcp=tcp, trace=trace)
+        except Exception as error:
+            self.count("engine_errors")
+            self._sparing.error("a question could not be answered", type(error).__name__, exc_info=True)
+            trace = Trace(rcode=codes.SERVFAIL, outcome="servfail")
+            reply = servfail(packet)
+        return self._counted(packet, reply, source, tcp, trace)
+
+    def _counted(self, packet: bytes, reply: bytes | None, source: bytes, tcp: bool, trace: Trace) -> bytes | None:
+        """Count the reply and, over UDP, hold it to the rate limit."""
+        cells = self._cells
+        transport = 1 if tcp else 0
+        family = 0 if len(source) == 4 else 1
+        cells[layout.queries_at(transport, family) + layout.QTYPE_AT.get(trace.qtype, layout.QTYPE_OTHER)] += 1
+        if reply is not None and self._limiter is not None and not tcp and not trace.cookie_ok:
+            reply = self._limited(packet, reply, source, trace)
+        if reply is None:
+            cells[layout.replies_at(transport) + layout.RCODE_DROPPED] += 1
+            return None
+        cells[layout.replies_at(transport) + layout.RCODE_AT.get(trace.rcode, layout.RCODE_OTHER)] += 1
+        cells[layout.OUTCOME + layout.OUTCOME_AT.get(trace.outcome, layout.OUTCOME_OTHER)] += 1
+        if trace.edge != NONE32 and trace.edge < len(self._edge_slots):
+            cells[layout.EDGES + self._edge_slots[trace.edge]] += 1
+        if trace.fail_open:
+            cells[layout.SCALAR["fail_open"]] += 1
+        if trace.cookie_ok:
+            cells[layout.SCALAR["cookies_valid"]] += 1
+        return reply
+
+    def _limited(self, packet: bytes, reply: bytes, source: bytes, trace: Trace) -> bytes | None:
+        assert self._limiter is not None
+        now = time.monotonic()
+        if trace.outcome not in _ERRORS:
+            if self._limiter.positive_is_over(source, now):
+                self._cells[layout.LIMIT + layout.LIMITED.index("counted")] += 1
+            return reply
+        decision = self._limiter.decide(source, trace.outcome, now)
+        if decision == PASS:
+            return reply
+        if decision == SLIP and (short := slipped(packet, trace.rcode)) is not None:
+            self._cells[layout.LIMIT + layout.LIMITED.index("slipped")] += 1
+            return short
+        self._cells[layout.LIMIT + layout.LIMITED.index("dropped")] += 1
+        return None
+
+
+def servfail(packet: bytes) -> bytes | None:
+    """SERVFAIL with the question echoed as far as it can be read; None for what is no query (RFC 1035 section 4.1)."""
+    if len(packet) < HEADER.size or packet[2] & _QR:
+        return None
+    asked = b""
+    if packet[4:6] == b"\0\1":
+        with contextlib.suppress(MalformedError):
+            asked = packet[HEADER.size : question_end(packet, HEADER.size)]
+    flags = bytes((_QR | packet[2] & (_OPCODE | _RD), codes.SERVFAIL))
+    return packet[:2] + flags + (b"\0\1" if asked else b"\0\0") + bytes(6) + asked
+
+
+def slipped(packet: bytes, rcode: int) -> bytes | None:
+    """An error as an empty answer with TC set, to send a client of good faith to TCP; None where that cannot help."""
+    query = parse(packet)
+    if not isinstance(query, Query):
+        return None
+    options = edns.ecs_option(query.ecs.option, 0) if query.ecs is not None else b""
+    return message.assemble(query, rcode, _NO_ROOM, aa=False, options=options)

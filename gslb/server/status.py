@@ -1,0 +1,85 @@
+"""What a server says of itself, as `/v1/status` gives it and `gslb status` shows it. Times are seconds since 1970."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One error or warning of the files, with its place."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """How much of a service's known client space a change moves, and how much may move without a person's word."""
+
+    service: str
+    fraction: float
+    max_change: float
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A catalog that waits for ``gslb apply --force``; ``held`` are the services over their limit."""
+
+    generation: str
+    held: tuple[Moved, ...]
+
+
+class ReloadStatus(msgspec.Struct):
+    """The last reading of the files. ``state``: starting, ok, failed or pending."""
+
+    state: str = "starting"
+    at_s: float = 0.0
+    seconds: float = 0.0
+    errors: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+    pending: Pending | None = None
+    counts: dict[str, int] = msgspec.field(
+        default_factory=lambda: dict.fromkeys(("unchanged", "applied", "failed", "pending"), 0)
+    )
+
+
+class SteeringStatus(msgspec.Struct):
+    """The steering snapshot in use."""
+
+    builds: int = 0
+    seconds: float = 0.0
+    made_ms: int = 0
+    reports: int = 0
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """One worker process; ``pid`` 0 while it is being replaced."""
+
+    pid: int
+    answering: bool
+    restarts: int
+    since_s: float
+
+
+class Status(msgspec.Struct):
+    """All of it."""
+
+    version: str
+    server_id: str
+    pid: int
+    started_s: float
+    ready: bool
+    listen: tuple[str, ...]
+    admin: str
+    store: str
+    generation: str = ""
+    applied_s: float = 0.0
+    zones: tuple[str, ...] = ()
+    services: int = 0
+    edges: int = 0
+    reload: ReloadStatus = msgspec.field(default_factory=ReloadStatus)
+    steering: SteeringStatus = msgspec.field(default_factory=SteeringStatus)
+    workers: tuple[WorkerStatus, ...] = ()

@@ -1,0 +1,181 @@
+"""A worker process: reads its sockets and answers, with the snapshots the control process names.
+
+Started as ``python -m gslb.server.worker FD``, FD being its end of the control channel. It ends when told to drain, or
+when the control process is gone; signals are the control process's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from gslb.answer.engine import Engine
+from gslb.answer.engine import Identity as EngineIdentity
+from gslb.errors import GslbError
+from gslb.server import cells, frames
+from gslb.server.limit import Limiter
+from gslb.server.log import configure
+from gslb.server.respond import Responder
+from gslb.server.tcp import TcpServer
+from gslb.server.udp import UdpSocket
+from gslb.snapshot.catalog import Catalog
+from gslb.snapshot.steering import Steering
+
+
+class Worker:
+    """One worker on the running loop: `run` returns when it has drained."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = frames.Channel(control, self._frame, self._drain_soon)
+        self._work: asyncio.Queue[tuple[frames.Frame, list[int]] | None] = asyncio.Queue()
+        self._start: frames.Start
+        self._responder: Responder
+        self._tcp: TcpServer
+        self._udp: dict[int, list[UdpSocket]] = {}
+        self._listening: dict[int, list[int]] = {}
+        self._waiting: list[tuple[int, list[int]]] = []
+        self._catalog: Catalog | None = None
+        self._swap: frames.Swap
+        self._edge_slots = b""
+        self._limiter: Limiter | None = None
+        self._log: Any = structlog.get_logger("gslb.worker")
+
+    async def run(self) -> None:
+        """Do what the frames say, one after the other."""
+        while (item := await self._work.get()) is not None:
+            await self._handle(*item)
+        await self._drain()
+        self._channel.close()
+
+    def _frame(self, frame: frames.Frame, fds: list[int]) -> None:
+        if isinstance(frame, frames.Drain):
+            self._drain_soon()
+        else:
+            self._work.put_nowait((frame, fds))
+
+    def _drain_soon(self) -> None:
+        self._work.put_nowait(None)
+
+    async def _handle(self, frame: frames.Frame, fds: list[int]) -> None:
+        if isinstance(frame, frames.Start):
+            self._begin(frame, fds[0])
+        elif isinstance(frame, frames.Listen):
+            self._waiting.append((frame.key, fds))
+            if self._catalog is not None:
+                await self._listen()
+        elif isinstance(frame, frames.Unlisten):
+            self._unlisten(frame.key)
+        elif isinstance(frame, frames.Swap | frames.Steer):
+            await self._swap_to(frame, fds[0])
+
+    def _begin(self, start: frames.Start, counters: int) -> None:
+        configure(start.log_level)
+        structlog.contextvars.bind_contextvars(worker=start.slot)
+        memory = cells.attach(counters)
+        os.close(counters)
+        memory[cells.SCALAR["tcp_open"]] = 0  # a predecessor's connections died with it
+        self._start = start
+        self._responder = Responder(memory)
+        self._tcp = TcpServer(self._responder, start.tcp_connections, start.tcp_per_client, start.tcp_idle_s)
+
+    async def _listen(self) -> None:
+        while self._waiting:
+            key, fds = self._waiting.pop()
+            for fd in fds:
+                sock = socket.socket(fileno=fd)
+                if sock.type == socket.SOCK_DGRAM:
+                    self._udp.setdefault(key, []).append(UdpSocket(self._loop, sock, self._responder))
+                else:
+                    self._listening.setdefault(key, []).append(fd)
+                    await self._tcp.listen(sock)
+
+    def _unlisten(self, key: int) -> None:
+        for udp in self._udp.pop(key, []):
+            udp.close()
+        for fd in self._listening.pop(key, []):
+            self._tcp.unlisten(fd)
+
+    async def _swap_to(self, frame: frames.Swap | frames.Steer, steering: int) -> None:
+        """Load in a thread, so that answering goes on; the checksum is computed without the interpreter's lock."""
+        try:
+            engine = await asyncio.to_thread(self._load, frame, steering)
+        except (GslbError, OSError, ValueError) as error:
+            self._log.error("snapshot refused", error=str(error))
+            self._channel.send(frames.Done(frame.seq, str(error)))
+            return
+        finally:
+            os.close(steering)
+        self._responder.use(engine, self._edge_slots, self._limiter)
+        self._channel.send(frames.Done(frame.seq))
+        await self._listen()
+
+    def _load(self, frame: frames.Swap | frames.Steer, fd: int) -> Engine:
+        if isinstance(frame, frames.Swap):
+            catalog = Catalog(_mapped(Path(frame.catalog)))
+            steering = Steering(_shared(fd))
+            self._catalog, self._swap, self._edge_slots = catalog, frame, frame.edge_slots
+            rate = frame.rate_limit
+            self._limiter = (
+                Limiter(rate.per_second, rate.slip, rate.window_s, rate.allow, self._start.workers) if rate else None
+            )
+        elif self._catalog is None:
+            raise GslbError("steering before any catalog")
+        else:
+            catalog, steering = self._catalog, Steering(_shared(fd))
+        who = self._swap.identity
+        identity = EngineIdentity(
+            server_id=who.server_id,
+            version=who.version,
+            cookie_secrets=who.cookie_secrets,
+            debug_acl=tuple(ipaddress.ip_network(text) for text in who.debug_acl),
+            keepalive_ds=who.keepalive_ds,
+        )
+        return Engine(catalog, steering, identity)
+
+    async def _drain(self) -> None:
+        for sockets in self._udp.values():
+            for udp in sockets:
+                udp.drain()
+        if self._catalog is not None:
+            await self._tcp.drain()
+        for key in list(self._udp):
+            self._unlisten(key)
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+
+def _shared(fd: int) -> memoryview:
+    return memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+
+
+async def _run(fd: int) -> None:
+    await Worker(socket.socket(fileno=fd)).run()
+
+
+def main(argv: list[str]) -> None:
+    """The process: never returns early for a signal that was meant for the whole group."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.set_inheritable(int(argv[0]), False)
+    uvloop.run(_run(int(argv[0])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,312 @@
+"""Files in and out: `zones/` and `data/` as one consistent reading, and the catalogs kept in the state directory.
+
+The state directory holds ``catalog/<generation>.cat``, ``applied`` (the generation served last, in hexadecimal) and
+``digests.json`` (what databases hashed to, so that they are not read again). Each is written beside its name, synced
+and renamed, so that it is there whole or not at all; what is found torn all the same is set aside as ``*.torn``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import stat
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+import gslb
+from gslb.errors import Findings, GslbError
+from gslb.snapshot import layout
+from gslb.zone.parse import MAX_BYTES
+
+MAX_TABLE_BYTES = 1 << 30
+MAX_DATABASE_BYTES = 8 << 30
+MAX_FILES = 20_000
+MAX_DEPTH = 4
+"""Folders within folders under `zones/`."""
+
+_TRIES = 5
+_TABLES = ("resolvers.csv", "rtt.csv", "demand.csv")
+_MEMO_SETTLES_NS = 2 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """One reading of `zones/` and `data/`.
+
+    ``zone_files`` and ``tables`` map the path to show to the content: all files of `zones/`, networks.csv among them,
+    and the CSV files of `data/`. ``databases`` are the MMDB files: the path to show and the one to open. ``digests``
+    maps ``zones/…`` and ``data/…``, wherever those lie, to SHA-256. ``findings`` tells what could not be read.
+    """
+
+    zone_files: dict[str, bytes]
+    tables: dict[str, bytes]
+    databases: tuple[tuple[str, Path], ...]
+    digests: dict[str, str]
+    findings: Findings
+
+    @property
+    def mmdb_paths(self) -> tuple[Path, ...]:
+        """The MMDB files, to open."""
+        return tuple(path for _, path in self.databases)
+
+    @property
+    def generation(self) -> bytes:
+        """What a catalog made of these files is keyed by: 32 bytes from their names and contents, the layout's version
+        and this package's. Equal wherever the files are equal."""
+        digest = hashlib.sha256(f"gslb {gslb.__version__} layout {layout.VERSION}\n".encode())
+        for name, content in sorted(self.digests.items()):
+            digest.update(f"{content} {name}\n".encode("utf-8", "surrogateescape"))
+        return digest.digest()
+
+
+def read_sources(zones: Path, data: Path, *, state: Path | None = None) -> Sources:
+    """Read both directories. ``data`` may be absent. Names that begin with a dot are passed over, symlinks followed.
+
+    The reading is of one moment: it is made again while a file changes meanwhile, and an error after five times.
+    With ``state``, databases that have the size, time and inode they had are not read to be hashed.
+    """
+    for _ in range(_TRIES):
+        findings = Findings()
+        before = _listing(zones, data, findings)
+        sources = _contents(before, findings, state)
+        if _stamps(before) == _stamps(_listing(zones, data, Findings())):
+            return sources
+    sources.findings.error(str(zones), 0, 0, "the files keep changing while they are read")
+    return sources
+
+
+def write_atomic(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write a file whole or not at all: beside it, synced, renamed, its directory synced. Raises ``OSError``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def catalog_path(state: Path, generation: bytes) -> Path:
+    """Where the catalog of a generation is kept."""
+    return state / "catalog" / f"{generation.hex()}.cat"
+
+
+def write_catalog(state: Path, generation: bytes, arrays: Mapping[str, npt.NDArray[Any]]) -> Path:
+    """Keep a catalog; ``arrays`` are the sections of `gslb.snapshot.layout`."""
+    path = catalog_path(state, generation)
+    write_atomic(path, layout.pack(layout.CATALOG_MAGIC, generation, arrays))
+    return path
+
+
+def read_catalog(path: Path) -> memoryview:
+    """The bytes of a catalog, mapped and verified by their checksum.
+
+    Raises `GslbError`: where the file is torn or not a catalog it is set aside first, where it is of another version
+    of the layout it stays.
+    """
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise GslbError(f"{path}: empty; set aside as {_set_aside(path).name}")
+            buffer = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise GslbError(f"{path}: cannot be read: {error.strerror}") from None
+    if buffer[:8] == layout.CATALOG_MAGIC and buffer[8:12] != layout.VERSION.to_bytes(4, "little"):
+        raise GslbError(f"{path}: made by another version of gslb")
+    try:
+        layout.unpack(layout.CATALOG_MAGIC, buffer)
+    except GslbError as error:
+        raise GslbError(f"{path}: {error}; set aside as {_set_aside(path).name}") from None
+    return buffer
+
+
+def set_applied(state: Path, generation: bytes) -> None:
+    """Remember which catalog is served."""
+    write_atomic(state / "applied", [generation.hex().encode() + b"\n"])
+
+
+def applied(state: Path) -> bytes | None:
+    """The generation served last; None where none was. Raises `GslbError` where the file is torn, once set aside."""
+    path = state / "applied"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise GslbError(f"{path}: cannot be read: {error.strerror}") from None
+    with contextlib.suppress(ValueError):
+        generation = bytes.fromhex(content.decode())
+        if len(generation) == 32:
+            return generation
+    raise GslbError(f"{path}: not a generation; set aside as {_set_aside(path).name}")
+
+
+def prune(state: Path, keep: Collection[bytes], spare: int = 2) -> list[Path]:
+    """Delete catalogs but those of the generations in ``keep`` and the ``spare`` newest others; also torn ones beyond
+    ``spare`` and what an interrupted write left. Returns what was deleted."""
+    folder = state / "catalog"
+    wanted = {catalog_path(state, generation) for generation in keep}
+    deleted: list[Path] = []
+    if not folder.is_dir():
+        return deleted
+    for pattern, left in (("*.cat", spare), ("*.torn", spare), (".*.tmp", 0)):
+        found = [path for path in folder.glob(pattern) if path not in wanted]
+        found.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+        for path in found[left:]:
+            path.unlink(missing_ok=True)
+            deleted.append(path)
+    return deleted
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file to read: the path to show, the one to open, and what tells whether it changed."""
+
+    shown: str
+    path: Path
+    stamp: tuple[int, int, int]  # size, mtime_ns, inode
+
+
+def _listing(zones: Path, data: Path, findings: Findings) -> dict[str, _Found]:
+    """The files by name: ``zones/live.yaml``, ``data/isp/telecom.csv``."""
+    if not zones.is_dir():
+        findings.error(str(zones), 0, 0, "no such directory")
+    wanted: list[tuple[str, Path, int]] = []
+    for path in _walk(zones, 0):
+        name = path.relative_to(zones).as_posix()
+        if not name.startswith("schema/"):
+            limit = MAX_TABLE_BYTES if name == "networks.csv" else MAX_BYTES
+            wanted.append((f"zones/{name}", path, limit))
+    wanted += [(f"data/{name}", data / name, MAX_TABLE_BYTES) for name in _TABLES if _there(data / name)]
+    for folder, ending, limit in (("isp", ".csv", MAX_TABLE_BYTES), ("geo", ".mmdb", MAX_DATABASE_BYTES)):
+        paths = [path for path in _entries(data / folder) if path.name.endswith(ending)]
+        wanted += [(f"data/{folder}/{path.name}", path, limit) for path in paths]
+    found = {}
+    for name, path, limit in wanted[:MAX_FILES]:
+        stamp = _stamp(path, limit, findings)
+        if stamp is not None:
+            found[name] = _Found(str(path), path, stamp)
+    if len(wanted) > MAX_FILES:
+        findings.error(str(zones), 0, 0, f"{len(wanted)} files, at most {MAX_FILES} are read")
+    return found
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    for path in _entries(folder):
+        if path.is_dir():
+            if depth < MAX_DEPTH:
+                yield from _walk(path, depth + 1)
+        else:
+            yield path
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in ``folder``, sorted, without hidden names (a ConfigMap's ``..data`` among them)."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _stamp(path: Path, limit: int, findings: Findings) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        findings.error(str(path), 0, 0, f"cannot be read: {error.strerror}")
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        findings.error(str(path), 0, 0, "not a regular file")
+        return None
+    if status.st_size > limit:
+        findings.error(str(path), 0, 0, f"the file has {status.st_size} bytes; at most {limit} are read")
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _stamps(listing: Mapping[str, _Found]) -> dict[str, tuple[int, int, int]]:
+    return {name: found.stamp for name, found in listing.items()}
+
+
+def _contents(listing: Mapping[str, _Found], findings: Findings, state: Path | None) -> Sources:
+    zone_files: dict[str, bytes] = {}
+    tables: dict[str, bytes] = {}
+    databases: list[tuple[str, Path]] = []
+    digests: dict[str, str] = {}
+    memo = _Memo(state)
+    for name, found in listing.items():
+        try:
+            if name.endswith(".mmdb") and name.startswith("data/"):
+                digests[name] = memo.digest(found)
+                databases.append((found.shown, found.path))
+                continue
+            content = found.path.read_bytes()
+        except OSError as error:
+            findings.error(found.shown, 0, 0, f"cannot be read: {error.strerror}")
+            continue
+        digests[name] = hashlib.sha256(content).hexdigest()
+        (zone_files if name.startswith("zones/") else tables)[found.shown] = content
+    memo.save()
+    return Sources(zone_files, tables, tuple(databases), digests, findings)
+
+
+class _Memo:
+    """Digests of databases by path, valid while size, time and inode are the same. A broken memo is an empty one."""
+
+    def __init__(self, state: Path | None) -> None:
+        self.path = state / "digests.json" if state is not None else None
+        self.known: dict[str, list[Any]] = {}
+        self.used: dict[str, list[Any]] = {}
+        if self.path is not None:
+            with contextlib.suppress(OSError, ValueError):
+                known = json.loads(self.path.read_bytes())
+                if isinstance(known, dict):
+                    self.known = known
+
+    def digest(self, found: _Found) -> str:
+        name = str(found.path.absolute())
+        entry = self.known.get(name)
+        if isinstance(entry, list) and len(entry) == 4 and tuple(entry[:3]) == found.stamp and _is_sha256(entry[3]):
+            self.used[name] = entry
+            return str(entry[3])
+        with found.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if time.time_ns() - found.stamp[1] > _MEMO_SETTLES_NS:  # else a further write could leave the stamp as it is
+            self.used[name] = [*found.stamp, digest]
+        return digest
+
+    def save(self) -> None:
+        if self.path is not None and self.used != self.known:
+            with contextlib.suppress(OSError):  # only time is lost
+                write_atomic(self.path, [json.dumps(self.used, sort_keys=True).encode() + b"\n"])
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(path.name + ".torn")
+    with contextlib.suppress(OSError):
+        path.replace(aside)
+    return aside

@@ -1,0 +1,1 @@
+"""DNS on the wire: the strict parser for every query, EDNS options and cookies, and the bytes of answers."""

@@ -1,0 +1,1 @@
+"""What operators write: the YAML and master files of `zones/`, read, checked and turned into `gslb.model`."""

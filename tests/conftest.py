@@ -1,0 +1,74 @@
+"""What every test may ask for, and the rule about skips: only for what cannot be on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gslbtest.serving import Server, serving
+
+ALLOWED_SKIPS = ("needs ../shared", "Python version absent")
+"""How the reason of a skip must begin. Any other skip, and any expected failure, fails the run."""
+
+_REFUSED = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The repository's top folder."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared(repo: Path) -> Path:
+    """The folder of data that lies beside the repository; tests that need it are skipped, visibly, without it."""
+    path = repo.parent / "shared"
+    if not path.is_dir():
+        pytest.skip("needs ../shared")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One ``gslb serve`` over a copy of the shipped zones and data, for tests that only ask."""
+    with serving(tmp_path_factory.mktemp("sample")) as server:
+        yield server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_REFUSED] = []
+    if not hasattr(config, "workerinput"):  # the reports of all workers come together in the main process
+        config.pluginmanager.register(_SkipRule(config), "gslb-skip-rule")
+
+
+class _SkipRule:
+    """Collects skips that are not allowed and fails the run for them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.refused = config.stash[_REFUSED]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._look(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._look(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.refused and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.refused:
+            terminalreporter.write_line(f"SKIP NOT ALLOWED {line}", red=True)
+
+    def _look(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped:
+            return
+        expected = getattr(report, "wasxfail", None)
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if expected is not None:
+            self.refused.append(f"{report.nodeid}: an expected failure: {expected}")
+        elif not reason.startswith(ALLOWED_SKIPS):
+            self.refused.append(f"{report.nodeid}: {reason}")

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Install the Debian packages that the tests need and this machine lacks. Quiet unless something fails.
+set -euo pipefail
+
+# command or file that shows it is there : package that brings it
+needs="
+dig:dnsutils
+unbound:unbound
+nsd:nsd
+redis-server:redis-server
+promtool:prometheus
+pdns_recursor:pdns-recursor
+"
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for need in $needs; do
+  command -v "${need%%:*}" >/dev/null 2>&1 || missing+=("${need##*:}")
+done
+# A Python without ensurepip cannot make a virtual environment (Debian ships it apart).
+"${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "installing ${missing[*]}"
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "install these packages as root first: ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+
+# The tests start servers of their own: the packages must not start theirs, which want port 53.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+fi
+log=$(mktemp)
+quietly() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }; }
+quietly apt-get update -q
+quietly apt-get install -q -y --no-install-recommends "${missing[@]}"
+rm -f "$log"

@@ -1,0 +1,131 @@
+"""Every command shown in README.md and docs/ is run, and what it prints is what the page shows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+import pytest
+from gslbtest.checkout import Step, checkout, steps
+from gslbtest.process import free_port, running, wait_for_text
+
+REPO = Path(__file__).parents[2]
+PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+VOLATILE = [
+    # what differs from run to run, and what stands for it on both sides
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
+    (r"\b[0-9a-f]{16}(?:[0-9a-f]{48})?\b", "<hash>"),
+    (r"\bpid[ =:]+\d+", "pid <n>"),
+    (r"\b\d+(?:\.\d+)? m?s\b", "<duration>"),
+    (r"[ \t]+", " "),
+    (r" +\n", "\n"),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_a_page(page: Path, tmp_path: Path) -> None:
+    found = steps(page.read_text(encoding="utf-8"))
+    assert all(step.skipped for step in found if step.shown == "" and step.command.startswith("make "))
+    with _Reader(checkout(tmp_path / "gslb")) as reader:
+        wrong = [
+            f"{page.name}:{step.line}: $ {step.command}\nshown:\n{step.shown}printed:\n{printed}"
+            for step in found
+            if not step.skipped and _settled(printed := reader.run(step)) != _settled(step.shown)
+        ]
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    commands = [step.command for step in steps((REPO / "README.md").read_text(encoding="utf-8"))]
+    assert {"make run", "make test"} <= set(commands)
+
+
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((REPO / "docs/adr").glob("*.md"))], ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [target for target in LINK.findall(text) if not (page.parent / target).exists()] == []
+
+
+ROWS = [
+    ("```console\n$ a\nx\ny\n```", [Step("a", "x\ny\n", 2, "")]),
+    ("```console\n$ a \\\n> b\nx\n$ c\n```", [Step("a \\\nb", "x\n", 2, ""), Step("c", "", 5, "")]),
+    ("<!-- not run: needs root -->\n```console\n$ a\n```", [Step("a", "", 3, "needs root")]),
+    ("```yaml\n$ a\n```\n$ b", []),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), ROWS)
+def test_steps(text: str, wanted: list[Step]) -> None:
+    assert steps(text) == wanted
+
+
+class _Reader:
+    """Somebody who types the commands one after another in a folder of their own.
+
+    ``make run`` is left running until the page ends. The ports of the pages are free ones here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = {"5300": str(free_port()), "8053": str(free_port())}
+        self.running = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.running.close()
+
+    def run(self, step: Step) -> str:
+        command = self._ported(step.command, self.ports)
+        back = {here: there for there, here in self.ports.items()}
+        if step.command == "make run":
+            return self._ported(self._serve(), back)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self._env(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return self._ported(done.stdout, back)
+
+    def _serve(self) -> str:
+        log = self.folder.parent / "run.log"
+        line = ["make", "run", f"PORT={self.ports['5300']}", f"ADMIN=127.0.0.1:{self.ports['8053']}"]
+        process = self.running.enter_context(running(line, log, cwd=self.folder, env=self._env()))
+        said = wait_for_text(process, log, "ready ")
+        return "".join(row + "\n" for row in said.splitlines() if not row.startswith("{"))
+
+    def _env(self) -> dict[str, str]:
+        bin_folder = str(Path(sys.executable).parent)
+        return {
+            **os.environ,
+            "PATH": f"{bin_folder}:{os.environ['PATH']}",
+            "GSLB_ADMIN": f"127.0.0.1:{self.ports['8053']}",
+            "GSLB_STATE": ".state",
+            "COLUMNS": "120",
+            "TERM": "dumb",
+            "LANG": "C.UTF-8",
+        }
+
+    @staticmethod
+    def _ported(text: str, ports: dict[str, str]) -> str:
+        return re.sub(rf"\b(?:{'|'.join(ports)})\b", lambda found: ports[found[0]], text)
+
+
+def _settled(text: str) -> str:
+    for pattern, stand_in in VOLATILE:
+        text = re.sub(pattern, stand_in, text)
+    return text.strip()

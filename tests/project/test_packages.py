@@ -1,0 +1,89 @@
+"""Wheel and sdist: they build, hold what they should, and give a working ``gslb`` on every Python that is here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from gslbtest.asking import addresses, ask
+from gslbtest.process import free_port, running, wait_for_text
+
+REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel and the sdist, built by ``python -m build`` from a copy of the sources: the wheel from the sdist."""
+    folder = tmp_path_factory.mktemp("build")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPO / name, folder)
+    shutil.copytree(REPO / "gslb", folder / "gslb", ignore=shutil.ignore_patterns("__pycache__"))
+    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder))
+    (wheel,), (sdist,) = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
+    return wheel, sdist
+
+
+def test_contents(built: tuple[Path, Path]) -> None:
+    wheel, sdist = built
+    sources = {path.relative_to(REPO).as_posix() for path in (REPO / "gslb").rglob("*.py")} | {"gslb/py.typed"}
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+        assert {name for name in inside if ".dist-info/" not in name} == sources
+        assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
+        metadata = archive.read(next(name for name in inside if name.endswith("/METADATA"))).decode()
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "Requires-Python: >=3.11" in metadata
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert sources | {"LICENSE", "README.md", "pyproject.toml"} <= inside
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str) -> None:
+    python = _python(version)
+    _run(python, "-m", "venv", str(tmp_path / "venv"))
+    pip = [str(tmp_path / "venv/bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    _run(*pip, "install", str(built[0]))
+    _run(*pip, "check")
+    gslb = str(tmp_path / "venv/bin/gslb")
+    assert _run(gslb, "--version").strip().endswith(_version())
+    _run(gslb, "check", str(REPO / "zones"))
+    port, admin = free_port(), free_port()
+    shutil.copytree(REPO / "zones", tmp_path / "zones")
+    shutil.copytree(REPO / "data", tmp_path / "data")
+    line = [gslb, "serve", "--zones", "zones", "--data", "data", "--state", "state"]
+    line += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
+    log = tmp_path / "serve.log"
+    with running(line, log, cwd=tmp_path) as process:
+        wait_for_text(process, log, "ready ")
+        assert addresses(ask(port, "pull.live.example", subnet="198.51.100.16/28")) == ["203.0.113.20"]
+
+
+def _python(version: str) -> str:
+    """A Python of this version that works; skips where there is none. A pyenv shim may exist and yet not run."""
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return sys.executable
+    name = f"python{version}"
+    try:
+        subprocess.run([name, "-c", "import ensurepip"], check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"Python version absent: {name}")
+    return name
+
+
+def _run(*line: str) -> str:
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, f"{' '.join(line)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _version() -> str:
+    found = re.search(r'__version__ = "(.+)"', (REPO / "gslb/__init__.py").read_text(encoding="utf-8"))
+    assert found
+    return found[1]
