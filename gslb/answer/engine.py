@@ -165,7 +165,7 @@ class Engine:
             if alias and link == MAX_LINKS:
                 return
             at = len(reply.answer)
-            reply.add(rrset.count, message.repoint(self._stored(rrset.blob, rrset.length), message.pointer(owner)))
+            reply.add(rrset.records, message.repoint(self._stored(rrset.blob, rrset.length), message.pointer(owner)))
             if not alias:
                 return
             name = bytes(reply.answer[at + message.RDATA_AT :]).lower()
@@ -237,10 +237,10 @@ class Engine:
             rrset = catalog.rrsets[row]
             if rrset.rtype == codes.NS:
                 cut = message.pointer_to_suffix(len(name), entry.length)
-                reply.authority = (rrset.count, message.repoint(self._stored(rrset.blob, rrset.length), cut))
+                reply.authority = (rrset.records, message.repoint(self._stored(rrset.blob, rrset.length), cut))
                 for glue in catalog.glue[rrset.glue : rrset.glue + rrset.glue_count]:
                     target = catalog.name_bytes(glue.name, glue.name_length)
-                    reply.glue.append((glue.count, message.repoint(self._stored(glue.blob, glue.length), target)))
+                    reply.glue.append((glue.records, message.repoint(self._stored(glue.blob, glue.length), target)))
         reply.aa = False
         trace.outcome = "referral"
 
@@ -273,28 +273,28 @@ class Engine:
         trace.outcome = _REFUSALS[refusal.rcode]
         if refusal.query is None:
             return message.refuse(refusal)
-        return message.refuse(refusal, self._cookie(refusal.query, source, now_s, trace))
+        return message.refuse(refusal, self._options(refusal.query, _Reply(), source, now_s, False, trace))
 
-    def _cookie(self, query: Query, source: bytes, now_s: int, trace: Trace) -> bytes:
-        trace.cookie_ok, option = edns.answer_cookie(
-            query.client_cookie, query.server_cookie, source, self.identity.cookie_secrets, now_s
-        )
-        return option
+    def _options(self, query: Query, reply: _Reply, source: bytes, now_s: int, tcp: bool, trace: Trace) -> bytes:
+        """The EDNS options of a reply, in their order."""
+        identity = self.identity
+        options = b"" if query.ecs is None else edns.ecs_option(query.ecs.option, reply.scope)
+        if query.client_cookie:
+            trace.cookie_ok, cookie = edns.answer_cookie(
+                query.client_cookie, query.server_cookie, source, identity.cookie_secrets, now_s
+            )
+            options += cookie
+        if query.nsid:
+            options += edns.nsid_option(identity.server_id)
+        if reply.ede is not None:
+            options += edns.ede_option(*reply.ede)
+        if tcp and query.keepalive:
+            options += edns.keepalive_option(identity.keepalive_ds)
+        return options
 
     def _finish(self, query: Query, reply: _Reply, source: bytes, now_s: int, tcp: bool, trace: Trace) -> bytes:
         """Add what EDNS asks for, and glue as far as it fits."""
-        options = b""
-        if query.opt:
-            if query.ecs is not None:
-                options = edns.ecs_option(query.ecs.option, reply.scope)
-            if query.client_cookie:
-                options += self._cookie(query, source, now_s, trace)
-            if query.nsid:
-                options += edns.nsid_option(self.identity.server_id)
-            if reply.ede is not None:
-                options += edns.ede_option(*reply.ede)
-            if tcp and query.keepalive:
-                options += edns.keepalive_option(self.identity.keepalive_ds)
+        options = self._options(query, reply, source, now_s, tcp, trace) if query.opt else b""
         limit = _TCP_LIMIT if tcp else query.limit
         additional = self._glue_that_fits(query, reply, options, limit) if reply.glue else message.NONE
         trace.rcode = reply.rcode

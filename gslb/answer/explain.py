@@ -14,8 +14,8 @@ from gslb.model.view import View
 from gslb.policy import draw
 from gslb.snapshot import layout
 from gslb.snapshot.catalog import Catalog
-from gslb.snapshot.rows import PolicyRow, ServiceRow
-from gslb.snapshot.steering import EdgeState, Steering
+from gslb.snapshot.rows import EdgeStateRow, PolicyRow, ServiceRow
+from gslb.snapshot.steering import Steering
 from gslb.wire import codes
 from gslb.wire.query import Ecs
 
@@ -103,7 +103,7 @@ def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, 
         kind=_kind(catalog, found, row),
         client=_client_text(ecs, source),
         generation=catalog.generation.hex()[:16],
-        state_ms=steering.made_ms,
+        state_ms=steering.state_ms,
     )
     if found not in (HIT, WILDCARD) or catalog.names[row].service == layout.NONE32:
         return told
@@ -195,10 +195,11 @@ def _candidates(
     at = policy.level + cls * policy.edge_count
     levels = arrays["policy_level"][at : at + policy.edge_count].tolist()
     names = catalog.strings[policy.affinity].split(", ")
+    states = steering.arrays["edge_state"].tolist()
     shares = [_shares(catalog, steering, service, name, cls, is_v6) for is_v6 in (False, True)]
     found = []
     for row, weight, level in zip(rows, weights, levels, strict=True):
-        state = steering.edge_state(row)
+        state = EdgeStateRow._make(states[row])
         share_v4, share_v6 = (each.get(row, 0.0) for each in shares)
         found.append(
             Candidate(
@@ -239,7 +240,7 @@ def _level_name(names: list[str], level: int) -> str:
     return names[level] if names != ["nearest"] else f"nearest band {level}"
 
 
-def _exclusion(catalog: Catalog, row: int, weight: int, level: int, state: EdgeState, view: View) -> str:
+def _exclusion(catalog: Catalog, row: int, weight: int, level: int, state: EdgeStateRow, view: View) -> str:
     """Why an edge gets no client of a class: the first reason that holds, in the order in which policy looks."""
     fence = catalog.strings[catalog.edges[row].fence].split()
     if not weight:

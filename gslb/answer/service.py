@@ -37,12 +37,14 @@ def locate(catalog: Catalog, service: ServiceRow, name: bytes, ecs: Ecs | None, 
     if ecs is None or not ecs.source:
         return _of_resolver(catalog, geometry, source, 0, draw)
     at = place(catalog, geometry, ecs.address, ecs.source)
-    hash_len = service.hash_len4 if at.family == 4 else service.hash_len6
+    in_v4_row = at.family == 4 or at.offset
+    least = service.hash_len4 if in_v4_row else service.hash_len6
     scope = at.row_len
-    if scope < hash_len and at.row_cls != CLASS_PRIVATE and catalog.class_multi[_row(catalog, service, at.row_cls)]:
-        scope = hash_len
+    if scope < least and at.row_cls != CLASS_PRIVATE and catalog.class_multi[_row(catalog, service, at.row_cls)]:
+        scope = least
     if at.cls == CLASS_PRIVATE:
         return _of_resolver(catalog, geometry, source, at.offset + scope, draw)
+    hash_len = service.hash_len4 if at.family == 4 else service.hash_len6
     seed = seed_of(name, at.family, at.address, hash_len)
     return Located(at.cls, at.offset + scope, seed, (at.family, at.address, at.length), True)
 

@@ -61,7 +61,7 @@ def serve(
         "cookie_secret_file": cookie_secret_file,
     }
     try:
-        settings, given = load(flags, os.environ, config)
+        settings, _ = load(flags, os.environ, config)
     except ConfigErrors as errors:
         for error in errors.errors:
             typer.echo(str(error), err=True)
@@ -69,4 +69,4 @@ def serve(
 
     from gslb.server.serve import run
 
-    raise typer.Exit(run(settings, listen_given="listen" in given))
+    raise typer.Exit(run(settings))

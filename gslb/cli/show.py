@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from gslb.geo.address import format_prefix
+from gslb.geo.view import Whereabouts
+from gslb.model.view import View
 from gslb.server.status import ReloadStatus, Status
 
 STATES = {
@@ -27,7 +30,7 @@ def reload_lines(reload: ReloadStatus) -> list[str]:
             for held in reload.pending.held
         ]
     found += [f"  {fault}" for fault in reload.errors]
-    found += [f"  {fault.path}:{fault.line}:{fault.column}: warning: {fault.message}" for fault in reload.warnings]
+    found += [f"  {fault.place}: warning: {fault.message}" for fault in reload.warnings]
     return found
 
 
@@ -54,3 +57,51 @@ def status_lines(status: Status) -> list[str]:
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def located_lines(found: Whereabouts) -> list[str]:
+    """Where a client is: what was looked up, what each layer says, and the outcome."""
+    lines = [f"client   {_prefix(found.prefix)}"]
+    if found.private_length:
+        lines[0] += f", in a private block (/{found.private_length}): servers locate its resolver instead"
+    for word in found.words:
+        place = f"{word.path}:{word.line}" if word.line else word.path
+        lines.append(f"{word.layer:<8} {_view(word.fact)} ({_prefix(word.prefix)} in {place})")
+    lines.append(f"view     {_view(found.view)}")
+    return lines
+
+
+def located(found: Whereabouts) -> dict[str, object]:
+    """The same as data."""
+    return {
+        "client": _prefix(found.prefix),
+        "private_length": found.private_length,
+        "layers": [
+            {
+                "layer": word.layer,
+                "path": word.path,
+                "line": word.line,
+                "prefix": _prefix(word.prefix),
+                **word.fact._asdict(),
+            }
+            for word in found.words
+        ],
+        "view": {"key": found.view.key, **found.view._asdict()},
+    }
+
+
+def _prefix(prefix: tuple[int, int, int]) -> str:
+    bits, start, length = prefix
+    return format_prefix(bits, start, length)
+
+
+def _view(view: View) -> str:
+    """``country|region|isp`` and what else is known."""
+    parts = [view.key]
+    if view.asn:
+        parts.append(f"AS{view.asn}")
+    if view.continent:
+        parts.append(f"continent {view.continent}")
+    if view.lat is not None and view.lon is not None:
+        parts.append(f"at {view.lat:g},{view.lon:g}")
+    return ", ".join(parts)

@@ -9,38 +9,58 @@ from collections.abc import Iterator, Sequence
 
 from gslb.errors import Findings
 
-MAX_FAULTS = 10_000
-"""Faults told of one file; what is beyond is only counted, so that a wrong file cannot fill the memory."""
+MAX_ERRORS = 10_000
+MAX_WARNINGS = 20
+"""Told of one file; what is beyond is only counted, so that a wrong file cannot fill the memory."""
+
+
+class _Notes:
+    """The first faults of a kind, as (line, place of the field, reason), and how many there are."""
+
+    __slots__ = ("_most", "count", "first")
+
+    def __init__(self, most: int) -> None:
+        self.first: list[tuple[int, int, str]] = []
+        self.count = 0
+        self._most = most
+
+    def add(self, line: int, at: int, reason: str) -> None:
+        self.count += 1
+        if len(self.first) < self._most:
+            self.first.append((line, at, reason))
 
 
 class Sheet:
     """A CSV table (RFC 4180; UTF-8 with or without a byte order mark, lines ending in LF or CRLF).
 
     The header names the columns, in any order. A record is one line: a quoted value may hold commas and quotes, not
-    line ends. Faults are gathered and told by `finish`.
+    line ends. What is wrong is gathered, and told by `finish`.
     """
 
     def __init__(
         self, path: str, text: bytes, known: Sequence[str], required: Sequence[str], findings: Findings
     ) -> None:
         self.path = path
-        self.at: dict[str, int] = {}
-        """Column name → its place among a row's fields; empty when the header is no header."""
         self._text = text.removeprefix(b"\xef\xbb\xbf")
         self._findings = findings
-        self._faults: list[tuple[int, int, str]] = []
-        self._count = 0
+        self._errors = _Notes(MAX_ERRORS)
+        self._warnings = _Notes(MAX_WARNINGS)
+        self._at: dict[str, int] = {}
         self._width = 0
-        self._strip = b" " in text or b"\t" in text
         if self._decodes():
             self._read_header(known, required)
 
+    def index(self, column: str) -> int:
+        """Where a column's value is among the fields of a row; that of a column the table has not is empty."""
+        return self._at.get(column, -1)
+
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number and fields of each row that has as many as the header; empty lines are passed over."""
-        if not self.at:
-            return
-        width, strip = self._width, self._strip
-        for line, text in self._lines(after=1):
+        """Line number and fields of each row that has as many as the header, and one empty field behind them.
+
+        Empty lines are passed over; a table without a header has no rows.
+        """
+        width, strip = self._width, b" " in self._text or b"\t" in self._text
+        for line, text in self._lines() if width else ():
             if '"' in text:
                 try:
                     fields = next(csv.reader((text,), strict=True))
@@ -50,32 +70,35 @@ class Sheet:
             else:
                 fields = text.split(",")
             if len(fields) != width:
-                self.fault(line, None, f"{_counted(len(fields))}, the header names {width}")
+                count = "1 column" if len(fields) == 1 else f"{len(fields)} columns"
+                self.fault(line, None, f"{count}, the header names {width}")
                 continue
-            yield line, [field.strip() for field in fields] if strip else fields
+            if strip:
+                fields = [field.strip() for field in fields]
+            fields.append("")
+            yield line, fields
 
     def fault(self, line: int, column: str | None, reason: str) -> None:
         """Note an error about a value of a row, or about the whole row."""
-        self._count += 1
-        if len(self._faults) < MAX_FAULTS:
-            at = -1 if column is None else self.at.get(column, -1)
-            self._faults.append((line, at, reason if column is None else f"{column}: {reason}"))
+        self._errors.add(line, self._at.get(column or "", 0), f"{column}: {reason}" if column else reason)
+
+    def warn(self, line: int, column: str, reason: str) -> None:
+        """Note something about a value that refuses nothing."""
+        self._warnings.add(line, self._at.get(column, 0), f"{column}: {reason}")
 
     def finish(self) -> None:
-        """Tell all faults; the column of each is where its value begins, counted in characters."""
-        if not self._faults:
-            return
-        lines = self._text.split(b"\n")
-        for line, at, reason in self._faults:
-            text = lines[line - 1].decode()
-            self._findings.error(self.path, line, 1 if at < 0 else _offset(text, at) + 1, reason)
-        if self._count > len(self._faults):
-            more = self._count - len(self._faults)
-            self._findings.error(self.path, 0, 0, f"{more} more errors in this file are not shown")
-
-    def place(self, line: int, column: str) -> tuple[int, int]:
-        """Line and column where a value begins."""
-        return line, _offset(self._text.split(b"\n", line)[line - 1].decode(), self.at[column]) + 1
+        """Tell what was noted; the column of each is where its value begins, counted in characters."""
+        lines: list[bytes] = []
+        for notes, tell, kind in (
+            (self._errors, self._findings.error, "errors"),
+            (self._warnings, self._findings.warn, "warnings"),
+        ):
+            if notes.first and not lines:
+                lines = self._text.split(b"\n")
+            for line, at, reason in notes.first:
+                tell(self.path, line, _offset(lines[line - 1].decode(), at) + 1, reason)
+            if notes.count > len(notes.first):
+                tell(self.path, 0, 0, f"{notes.count - len(notes.first)} more {kind} of this file are not shown")
 
     def _decodes(self) -> bool:
         try:
@@ -87,10 +110,10 @@ class Sheet:
             return False
         return True
 
-    def _lines(self, after: int) -> Iterator[tuple[int, str]]:
+    def _lines(self) -> Iterator[tuple[int, str]]:
         stream = io.TextIOWrapper(io.BytesIO(self._text), encoding="utf-8", newline="\n")
         for line, text in enumerate(stream, 1):
-            if line > after and (bare := text.rstrip("\r\n")):
+            if line > 1 and (bare := text.rstrip("\r\n")):
                 yield line, bare
 
     def _read_header(self, known: Sequence[str], required: Sequence[str]) -> None:
@@ -125,11 +148,7 @@ class Sheet:
         for name in missing:
             self._findings.error(self.path, 1, 1, f"column {name!r} is missing")
         if not missing:
-            self.at, self._width = at, len(names)
-
-
-def _counted(fields: int) -> str:
-    return "1 column" if fields == 1 else f"{fields} columns"
+            self._at, self._width = at, len(names)
 
 
 def _offset(text: str, index: int) -> int:

@@ -6,6 +6,7 @@ value is an unknown one; a column that is not there is empty throughout.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -14,14 +15,13 @@ from typing import TypeVar
 from gslb.errors import Findings
 from gslb.geo import special
 from gslb.geo.address import format_prefix, parse_prefix
-from gslb.geo.facts import TABLE, Again, FactNumbers, Facts, PrefixList
+from gslb.geo.facts import TABLE, FactColumns, Facts, PrefixList
 from gslb.geo.isps import MAX_ASN, IspNames
 from gslb.geo.resolvers import ResolverShare
 from gslb.geo.sheet import Sheet
 from gslb.model.demand import Demand
 from gslb.model.geography import CONTINENT_OF
 from gslb.model.rtt import Rtt, RttTable
-from gslb.model.view import View
 
 T = TypeVar("T")
 
@@ -44,32 +44,25 @@ def read_networks(path: str, text: bytes, isps: IspNames, findings: Findings) ->
     returned whatever else was found.
     """
     sheet = Sheet(path, text, NETWORK_COLUMNS, ("prefix",), findings)
-    numbers = FactNumbers()
+    facts = _FactReader(sheet, isps)
     lists = {32: PrefixList(32), 64: PrefixList(64)}
-    known: dict[tuple[str, ...], tuple[int, list[tuple[str, str]]]] = {}
-    prefix_at = sheet.at.get("prefix", 0)
-    names = [name for name, _ in sorted(sheet.at.items(), key=lambda item: item[1]) if name != "prefix"]
-    places = [sheet.at[name] for name in names]
-    for line, fields in sheet.rows():
-        rest = tuple(fields[place] for place in places)
-        found = known.get(rest)
-        if found is None:
-            fact, faults = _fact(dict(zip(names, rest, strict=True)), isps)
-            found = known[rest] = (0 if faults else numbers.number(fact), faults)
-        for column, reason in found[1]:
-            sheet.fault(line, column, reason)
+    at_prefix = sheet.index("prefix")
+    for number, (line, fields) in enumerate(sheet.rows()):
+        facts.read(line, fields)
         try:
-            bits, start, length = parse_prefix(fields[prefix_at])
+            bits, start, length = parse_prefix(fields[at_prefix])
         except ValueError as error:
             sheet.fault(line, "prefix", str(error))
             continue
-        lists[bits].add(start, length, found[0], line)
-    v4, again4 = lists[32].sorted()
-    v6, again6 = lists[64].sorted()
+        lists[bits].add(start, length, number, line)
+    table, row_of = facts.columns.table()
+    v4, again4 = lists[32].sorted(row_of)
+    v6, again6 = lists[64].sorted(row_of)
     for again in again4 + again6:
-        sheet.fault(again.line, "prefix", _again(again))
+        prefix = format_prefix(again.bits, again.start, again.length)
+        sheet.fault(again.line, "prefix", f"'{prefix}' has other facts on line {again.first_line}")
     sheet.finish()
-    return Facts(path=path, kind=TABLE, table=numbers.table(), v4=v4, v6=v6)
+    return Facts(path=path, kind=TABLE, table=table, v4=v4, v6=v6)
 
 
 def read_resolvers(path: str, text: bytes, findings: Findings) -> list[ResolverShare]:
@@ -88,7 +81,7 @@ def read_resolvers(path: str, text: bytes, findings: Findings) -> list[ResolverS
             continue
         first, first_line = found.setdefault((resolver, client), (ResolverShare(resolver, client, share), line))
         if first.share != share:
-            both = f"{fields[sheet.at['client_prefix']]!r} has another share on line {first_line}"
+            both = f"{fields[sheet.index('client_prefix')]!r} has another share on line {first_line}"
             sheet.fault(line, "client_prefix", both)
     sheet.finish()
     return [share for share, _ in found.values()]
@@ -108,12 +101,12 @@ def read_rtt(
         if country is None or region is None or isp is None or pop is None or rtt_ms is None:
             continue
         if pops is not None and pop not in pops:
-            findings.warn(path, *sheet.place(line, "pop"), f"pop: {pop!r} is no PoP of an edge")
+            sheet.warn(line, "pop", f"{pop!r} is no PoP of an edge")
         first, first_line = found.setdefault(
             (country, region, isp, pop), (Rtt(country, region, isp, pop, rtt_ms), line)
         )
         if first.rtt_ms != rtt_ms:
-            sheet.fault(line, "rtt_ms", f"{fields[sheet.at['rtt_ms']]!r} is another value than on line {first_line}")
+            sheet.fault(line, "rtt_ms", f"{fields[sheet.index('rtt_ms')]!r} is another value than on line {first_line}")
     sheet.finish()
     return RttTable(tuple(rtt for rtt, _ in found.values()))
 
@@ -145,9 +138,8 @@ class _Row:
         self._fields = fields
 
     def read(self, column: str, convert: Callable[[str], T]) -> T | None:
-        place = self._sheet.at.get(column)
         try:
-            return convert("" if place is None else self._fields[place])
+            return convert(self._fields[self._sheet.index(column)])
         except ValueError as error:
             self._sheet.fault(self._line, column, str(error))
             return None
@@ -161,41 +153,59 @@ class _Row:
         )
 
 
-def _fact(values: dict[str, str], isps: IspNames) -> tuple[View, list[tuple[str, str]]]:
-    """The fact that a row states, and the faults of its values as (column, reason)."""
-    faults: list[tuple[str, str]] = []
+class _FactReader:
+    """The facts of a table's rows. Networks and places that come again, as most do, are looked up."""
 
-    def read(column: str, convert: Callable[[str], T], otherwise: T) -> T:
-        text = values.get(column, "")
-        try:
-            return convert(text) if text else otherwise
-        except ValueError as error:
-            faults.append((column, str(error)))
-            return otherwise
+    def __init__(self, sheet: Sheet, isps: IspNames) -> None:
+        self.columns = FactColumns()
+        self._sheet = sheet
+        self._isps = isps
+        self._at = tuple(sheet.index(column) for column in NETWORK_COLUMNS[1:])
+        self._networks: dict[tuple[str, str], tuple[int, int]] = {}
+        self._places: dict[tuple[str, str], tuple[int, int, int]] = {}
 
-    isp, isp_asn = read("isp", isps.read, ("", 0))
-    asn = read("asn", _asn, isp_asn)
-    country = read("country", _country, "")
-    lat = read("lat", lambda text: _number(text, -90, 90), None)
-    lon = read("lon", lambda text: _number(text, -180, 180), None)
-    for column, other in (("lat", "lon"), ("lon", "lat")):
-        if values.get(column) and not values.get(other):
-            faults.append((column, f"{values[column]!r} stands without {other}"))
-    view = View(
-        country=country,
-        region=read("region", _region, ""),
-        isp=isp or isps.of_asn(asn),
-        asn=asn,
-        continent=CONTINENT_OF.get(country, ""),
-        lat=lat,
-        lon=lon,
-    )
-    return view, faults
+    def read(self, line: int, fields: list[str]) -> None:
+        """Add the fact of a row; a value that cannot be read is told and taken for unknown."""
+        at_isp, at_asn, at_country, at_region, at_lat, at_lon = self._at
+        named = fields[at_isp], fields[at_asn]
+        isp, asn = self._networks.get(named) or self._network(line, fields, named)
+        where = fields[at_country], fields[at_region]
+        country, region, continent = self._places.get(where) or self._place(line, fields, where)
+        lat = lon = math.nan
+        if fields[at_lat] or fields[at_lon]:
+            lat, lon = self._coordinates(line, fields, fields[at_lat], fields[at_lon])
+        self.columns.add(country, region, isp, continent, asn, lat, lon)
 
+    def _network(self, line: int, fields: list[str], named: tuple[str, str]) -> tuple[int, int]:
+        row = _Row(self._sheet, line, fields)
+        isp = row.read("isp", lambda text: self._isps.read(text) if text else ("", 0))
+        asn = row.read("asn", lambda text: _asn(text) if text else 0)
+        if isp is None or asn is None:
+            return 0, 0
+        asn = asn or isp[1]
+        found = self.columns.text(isp[0] or self._isps.of_asn(asn)), asn
+        self._networks[named] = found
+        return found
 
-def _again(again: Again) -> str:
-    prefix = format_prefix(again.bits, again.start, again.length)
-    return f"'{prefix}' has other facts on line {again.first_line}"
+    def _place(self, line: int, fields: list[str], where: tuple[str, str]) -> tuple[int, int, int]:
+        row = _Row(self._sheet, line, fields)
+        country, region = row.read("country", _country), row.read("region", _region)
+        if country is None or region is None:
+            return 0, 0, 0
+        text = self.columns.text
+        found = text(country), text(region), text(CONTINENT_OF.get(country, ""))
+        self._places[where] = found
+        return found
+
+    def _coordinates(self, line: int, fields: list[str], lat_text: str, lon_text: str) -> tuple[float, float]:
+        if lat_text and lon_text:
+            row = _Row(self._sheet, line, fields)
+            lat = row.read("lat", lambda text: _number(text, -90, 90))
+            lon = row.read("lon", lambda text: _number(text, -180, 180))
+            return (math.nan, math.nan) if lat is None or lon is None else (lat, lon)
+        column, text, other = ("lat", lat_text, "lon") if lat_text else ("lon", lon_text, "lat")
+        self._sheet.fault(line, column, f"{text!r} stands without {other}")
+        return math.nan, math.nan
 
 
 def _number(text: str, low: float, high: float) -> float:

@@ -36,9 +36,9 @@ class Networks:
 def networks(raw: U8, node_count: int, record_size: int, ip_version: int) -> tuple[Networks, Networks, int]:
     """The IPv4 networks, the IPv6 networks up to /64, and how many longer ones were left out.
 
-    ``raw`` holds exactly the tree: ``node_count`` nodes, at least one, of two records of ``record_size`` bits. In a tree of
-    ``ip_version`` 6, ::/96 is the IPv4 space; branches elsewhere that lead to it (::ffff:0:0/96, 2002::/16 and the
-    like) are its aliases and passed over. Raises `BrokenTreeError`.
+    ``raw`` holds exactly the tree: ``node_count`` nodes, at least one, each of two records of ``record_size`` bits. In
+    a tree of ``ip_version`` 6, ::/96 is the IPv4 space; branches elsewhere that lead to it (::ffff:0:0/96, 2002::/16
+    and the like) are its aliases and passed over. Raises `BrokenTreeError`.
     """
     tree = _Tree(_records(raw, record_size), node_count)
     if ip_version == 4:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gslb.errors import Findings
 from gslb.geo import special
-from gslb.geo.facts import Facts, longest_match
+from gslb.geo.facts import Facts, distinct, longest_match
 from gslb.geo.layers import Layers, common_strings, stack
 from gslb.geo.prefix import Addresses, Nested, flatten, runs
 from gslb.model.geography import CONTINENT_OF
@@ -28,7 +28,6 @@ from gslb.model.view import View, ViewTable
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
-U64 = npt.NDArray[np.uint64]
 F64 = npt.NDArray[np.float64]
 
 
@@ -105,7 +104,7 @@ def merge(layers: Layers, findings: Findings) -> Geography:
     facts = [np.concatenate(pair) for pair in zip(nested4.facts, nested6.facts, strict=True)]
     count4 = len(nested4.node_len)
     if facts:
-        first, of_node = _distinct(facts)
+        first, of_node = distinct(facts)
         views, of_distinct = _merge([layer.table for layer in stacked], [column[first] for column in facts])
         node_view = of_distinct[of_node]
     else:
@@ -181,7 +180,7 @@ def _merge(tables: Sequence[ViewTable], rows: Sequence[U32]) -> tuple[ViewTable,
         take = fits & (continent == 0)
         continent[take] = layer.continent[take]
     strings, continent = _settle_continents(strings, country, continent)
-    first, of_row = _distinct([country, region, isp, asn, continent, _bits(lat), _bits(lon)])
+    first, of_row = distinct([country, region, isp, asn, continent, lat, lon])
     order = np.argsort(first, kind="stable")  # by first appearance, so that the unknown view is row 0
     rank = np.empty(len(order), dtype=np.uint32)
     rank[order] = np.arange(len(order), dtype=np.uint32)
@@ -238,22 +237,3 @@ def _collapse(nested: Nested, view: U32) -> Located:
     of_node = number[stands_for]
     starts, nodes = runs(nested.starts, of_node[nested.nodes])
     return Located(starts, nodes, nested.node_len[keep], of_node[parent[keep]], view[keep])
-
-
-def _bits(numbers: F64) -> U64:
-    """Coordinates as integers that are equal where they are; 0.0 and -0.0 are, and so is every NaN."""
-    cleaned = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
-    return cleaned.view(np.uint64)
-
-
-def _distinct(columns: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.intp], U32]:
-    """The first row of each distinct combination of columns, and for each row the number of its combination."""
-    code = np.zeros(len(columns[0]), dtype=np.uint64)
-    first = np.zeros(1, dtype=np.intp)
-    for column in columns:
-        if column.dtype == np.uint64:
-            column = np.unique(column, return_inverse=True)[1]
-        code = (code << np.uint64(32)) | column.astype(np.uint64)
-        _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-        code = inverse.astype(np.uint64)
-    return first, code.astype(np.uint32)

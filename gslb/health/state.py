@@ -160,7 +160,7 @@ def _together(
         return found
     capacity = np.array(capacities_bps, dtype=np.int64)
     of_continent = np.array(continents, dtype=np.str_)
-    for continent in sorted({continents[at] for at in np.flatnonzero(missed)}):
+    for continent in sorted({continents[at] for at in np.flatnonzero(missed).tolist()}):
         members = np.flatnonzero(of_continent == continent)
         size = capacity[members]
         known = np.count_nonzero(size)

@@ -56,9 +56,7 @@ def levels(
     isp = _codes(views.strings, [text for edge in edges for text in edge.isps] + [row.isp for row in named])
     continent = _codes(views.strings, [edge.location.continent for edge in edges])
 
-    kinds, of_view = _kinds(
-        country[views.country], region[views.region], isp[views.isp], continent[views.continent]
-    )
+    kinds, of_view = _kinds(country[views.country], region[views.region], isp[views.isp], continent[views.continent])
     known = ViewTable(
         strings=views.strings,
         country=views.country[kinds],
@@ -131,7 +129,8 @@ def _is_one_of(strings: Sequence[str], column: npt.NDArray[np.uint32], texts: Se
     """Where a column of a view table holds one of ``texts``; what is unknown never does."""
     wanted = set(texts) - {""}
     hits = np.fromiter((text in wanted for text in strings), dtype=np.bool_, count=len(strings))
-    return hits[column]
+    found: Mask = hits[column]
+    return found
 
 
 class _Conditions:
@@ -172,5 +171,6 @@ class _Conditions:
 
     def _by_isp(self, place: Mask) -> Mask:
         by_name = self._isp & place & self._permitted
-        nobody = ~by_name.any(axis=1, keepdims=True)
-        return by_name | (self._any_isp & place & nobody)
+        by_nobody = ~by_name.any(axis=1, keepdims=True)
+        found: Mask = by_name | (self._any_isp & place & by_nobody)
+        return found

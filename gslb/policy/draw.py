@@ -17,7 +17,9 @@ All integers are unsigned; sums and products are modulo 2^64 unless said to fit.
 ``LOG_TABLE[i] = floor(-log2((2i + 1) / 2^17) * 2^26)`` for 16-bit i. With u = (2i + 1) / 2^17 uniform in (0, 1),
 -log2(u) / w is exponential with rate proportional to w, so the smallest falls on an edge with probability w / Σw, and a
 change of one weight moves only the clients that this edge wins or loses: weighted rendezvous hashing (Thaler and
-Ravishankar 1998; Efraimidis and Spirakis 2006). The table is made by integer squaring; there is no libm anywhere.
+Ravishankar 1998; Efraimidis and Spirakis 2006). Where the row's largest weight changes, all reciprocals are rounded
+anew, which moves less than one client in a thousand besides. The table is made by integer squaring; there is no libm
+anywhere.
 
 ``mix64`` is the finaliser of MurmurHash3 (Appleby, in the public domain).
 """
@@ -96,8 +98,7 @@ def pick(
 def scores(edges: Sequence[int], reciprocals: Sequence[int], hashes: Sequence[int], seed: int) -> list[int]:
     """The score of each edge of a row, u64; the smallest wins."""
     return [
-        _LOG[mix64(seed ^ hashes[edge]) >> 48] * reciprocal
-        for edge, reciprocal in zip(edges, reciprocals, strict=True)
+        _LOG[mix64(seed ^ hashes[edge]) >> 48] * reciprocal for edge, reciprocal in zip(edges, reciprocals, strict=True)
     ]
 
 
@@ -143,8 +144,8 @@ def shares(reciprocals: Sequence[int], answers: int) -> list[float]:
     rates = np.array([1.0 / reciprocal for reciprocal in reciprocals])
     if drawn == count:
         return [1.0 / count] * count
-    sets = np.zeros(1, dtype=np.int64)
-    chances = np.ones(1)
+    sets: npt.NDArray[np.int64] = np.zeros(1, dtype=np.int64)
+    chances: npt.NDArray[np.float64] = np.ones(1)
     among = np.zeros(count)
     for _ in range(drawn):
         grown_sets, grown_chances = [], []
@@ -156,20 +157,22 @@ def shares(reciprocals: Sequence[int], answers: int) -> list[float]:
             among[at] += step.sum()
             grown_sets.append(sets[without] | (1 << at))
             grown_chances.append(step)
-        sets, inverse = np.unique(np.concatenate(grown_sets), return_inverse=True)
-        chances = np.bincount(inverse.reshape(-1), weights=np.concatenate(grown_chances), minlength=len(sets))
+        sets, place = np.unique(np.concatenate(grown_sets), return_inverse=True)
+        chances = np.zeros(len(sets))
+        np.add.at(chances, place.reshape(-1), np.concatenate(grown_chances))
     return [float(each) for each in among / drawn]
 
 
 def reciprocals(weights: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
     """Reciprocals of rows of weights, shape (rows, width) both; 0 where the weight is 0."""
     wide = weights.astype(np.uint64)
-    largest = wide.max(axis=1, initial=0, keepdims=True) << np.uint64(16)
-    found = np.zeros(wide.shape, dtype=np.uint64)
-    at = np.nonzero(wide)
-    divisor = wide[at]
-    found[at] = (np.broadcast_to(largest, wide.shape)[at] + divisor - np.uint64(1)) // divisor
-    return np.minimum(found, np.uint64(MAX_RECIPROCAL)).astype(np.uint32)
+    dividend = wide.max(axis=1, initial=0, keepdims=True) << np.uint64(16)
+    divisor = np.maximum(wide, np.uint64(1))
+    # The rounded quotient is off by less than one; the products are below 2^49 and put it right.
+    found = np.ceil(dividend.astype(np.float64) / divisor.astype(np.float64)).astype(np.uint64)
+    found += found * divisor < dividend
+    found -= (found * divisor - dividend) >= divisor
+    return np.where(wide > 0, np.minimum(found, np.uint64(MAX_RECIPROCAL)), np.uint64(0)).astype(np.uint32)
 
 
 def picks(hashes: U64, reciprocals: npt.NDArray[Any], seeds: U64) -> npt.NDArray[np.intp]:
@@ -205,7 +208,7 @@ def _log_table() -> npt.NDArray[np.uint32]:
     """
     one, low = np.uint64(1), np.uint64(0xFFFFFFFF)
     odd = 2 * np.arange(1 << 16, dtype=np.uint64) + one
-    whole = np.zeros(len(odd), dtype=np.uint64)
+    whole: U64 = np.zeros(len(odd), dtype=np.uint64)
     for bit in range(17):
         whole[odd >> np.uint64(bit) != 0] = bit
     mantissa = odd << (np.uint64(63) - whole)
@@ -219,7 +222,8 @@ def _log_table() -> npt.NDArray[np.uint32]:
         mantissa = np.where(carry == one, above, above << one | below >> np.uint64(63))
         log = log << one | carry
     inexact = (odd != one).astype(np.uint64)  # only log2(1) ends
-    return ((np.uint64(17) << np.uint64(_FRACTION_BITS)) - log - inexact).astype(np.uint32)
+    found: U64 = (np.uint64(17) << np.uint64(_FRACTION_BITS)) - log - inexact
+    return found.astype(np.uint32)
 
 
 LOG_TABLE: Final = _log_table()

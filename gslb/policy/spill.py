@@ -3,8 +3,8 @@
 A level's *availability* is the effective weight of its edges over their nominal weight, at most 1. From the best level
 down, each takes what is still to be placed, as far as its availability goes and, below the first level that has edges,
 as far as its *room* goes: its spare bits over the load of the next better level that has edges. Room is without limit
-where a load or a capacity is unknown. If all levels together take less than everything, a draw, which looks only at
-ratios, normalises by itself.
+where a load or a capacity is unknown, and where no level that is available has any. If all levels together take less
+than everything, a draw, which looks only at ratios, normalises by itself.
 
 Worked example, three levels of one class (rates in Gbps):
 
@@ -31,6 +31,8 @@ import numpy.typing as npt
 NEVER: Final = 255
 MAX_WEIGHT: Final = (1 << 32) - 1
 MAX_KBPS: Final = 1 << 36
+UNKNOWN: Final = -1
+"""A load or spare that nobody told."""
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
@@ -42,7 +44,7 @@ class Supply(NamedTuple):
 
     ``nominal`` is the operator weight × 2^16, 0 for an edge that takes no part (weight 0, no address of the family);
     ``effective`` what is left of it. ``spare_kbps`` is what the edge could carry in addition, 0 unless it lives;
-    ``load_kbps`` what it carries. -1 is unknown.
+    ``load_kbps`` what it carries. Either may be `UNKNOWN`.
     """
 
     nominal: I64
@@ -72,24 +74,28 @@ def spill(of_classes: U8, supply: Supply) -> Spilled:
     used = levels_in_use(of_classes)
     classes = len(of_classes)
     columns = _columns(supply)
-    nominal, effective, availability, room, share = (np.zeros((classes, len(used))) for _ in range(5))
+    shape = (len(used), classes)
+    nominal, effective, availability, room, share = (np.zeros(shape) for _ in range(5))
     remaining = np.ones(classes)
     available = np.zeros(classes)
-    upper_load = np.full(classes, -1.0)  # of the next better level that has edges; -1: unknown, or none yet
+    upper_load = np.full(classes, float(UNKNOWN))  # of the next better level that has edges, if there is one
+    by_edge = np.ascontiguousarray(of_classes.T)
     for at, level in enumerate(used):
-        sums = (of_classes == level).astype(np.float64) @ columns
-        nominal[:, at], effective[:, at], spare, load, spare_unknown, load_unknown = sums.T
-        there = nominal[:, at] > 0
-        own = np.minimum(1.0, effective[:, at] / np.where(there, nominal[:, at], 1.0))
+        nominal[at], effective[at], spare, load, spare_unknown, load_unknown = columns @ (by_edge == level)
+        there = nominal[at] > 0
+        availability[at] = np.minimum(1.0, effective[at] / np.where(there, nominal[at], 1.0))
         limited = (upper_load > 0) & (spare_unknown == 0)
-        most = np.where(limited, spare / np.where(limited, upper_load, 1.0), np.inf)
-        took = np.minimum(remaining, np.minimum(own, most))
-        availability[:, at], room[:, at], share[:, at] = own, most, took
-        remaining = remaining - took
-        available = available + own
-        upper_load = np.where(there, np.where(load_unknown == 0, load, -1.0), upper_load)
+        room[at] = np.where(limited, spare / np.where(limited, upper_load, 1.0), np.inf)
+        share[at] = np.minimum(remaining, np.minimum(availability[at], room[at]))
+        remaining = remaining - share[at]
+        available = available + availability[at]
+        upper_load = np.where(there, np.where(load_unknown == 0, load, float(UNKNOWN)), upper_load)
+    nominal, effective, availability, room, share = nominal.T, effective.T, availability.T, room.T, share.T
     taking_part = nominal.sum(axis=1) > 0
     available = np.where(taking_part, np.minimum(available, 1.0), -1.0)
+    full = (available > 0) & (share.sum(axis=1) == 0)
+    if full.any():
+        share[full] = _without_rooms(availability[full])
     return Spilled(used, nominal, effective, availability, room, share, available)
 
 
@@ -106,7 +112,8 @@ def weights(of_classes: U8, effective: I64, spilled: Spilled) -> F64:
     factor = spilled.share * scale / np.where(spilled.effective > 0, spilled.effective, 1.0)
     by_level = np.zeros((len(of_classes), len(spilled.levels) + 1))
     by_level[:, :-1] = factor
-    raw = np.take_along_axis(by_level, level_places(of_classes, spilled.levels), axis=1) * effective
+    by_row = np.arange(0, by_level.size, by_level.shape[1])[:, None]
+    raw = by_level.reshape(-1).take(level_places(of_classes, spilled.levels) + by_row) * effective
     largest = raw.max(axis=1, initial=0.0, keepdims=True)
     if (largest > MAX_WEIGHT).any():
         raw = np.where(largest > MAX_WEIGHT, raw / np.where(largest > 0, largest, 1.0) * float(MAX_WEIGHT), raw)
@@ -128,11 +135,20 @@ def level_places(of_classes: U8, used: tuple[int, ...]) -> npt.NDArray[np.intp]:
     return table[of_classes]
 
 
+def _without_rooms(availability: F64) -> F64:
+    share = np.zeros_like(availability)
+    remaining = np.ones(len(availability))
+    for at in range(availability.shape[1]):
+        share[:, at] = np.minimum(remaining, availability[:, at])
+        remaining = remaining - share[:, at]
+    return share
+
+
 def _columns(supply: Supply) -> F64:
-    """What is summed over the edges of a level, shape (edges, 6)."""
+    """What is summed over the edges of a level, shape (6, edges)."""
     spare_known, load_known = supply.spare_kbps >= 0, supply.load_kbps >= 0
     there = supply.nominal > 0
-    return np.column_stack(
+    return np.stack(
         [
             supply.nominal,
             supply.effective,

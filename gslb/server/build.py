@@ -1,52 +1,77 @@
 """The child process that builds: files → catalog file, compared with the base. Its result goes to standard output.
 
-``python -m gslb.server.build ZONES DATA STATE [BASE]``. It is a process of its own so that a build of minutes never
-holds up an answer, and so that the memory it took goes back.
+``python -m gslb.server.build ZONES DATA STATE [BASE]``, BASE being the catalog file to compare with. It is a process of
+its own so that a build of minutes never holds up an answer, and so that the memory it took goes back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from gslb.errors import ConfigError, ConfigErrors, Findings
+from gslb.errors import ConfigError, GslbError
+from gslb.server.catalogs import Meta, read_meta
 from gslb.server.frames import RateLimit
-from gslb.server.reload import Built
-from gslb.server.status import Fault, Moved
-from gslb.snapshot import compile, layout
+from gslb.server.status import Built, Fault, Moved
+from gslb.snapshot import compile as compiling
 from gslb.snapshot.catalog import Catalog
 from gslb.snapshot.diff import diff
 from gslb.store import files
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """What belongs to a catalog but is no part of its arrays; lies beside it as JSON."""
-
-    warnings: tuple[Fault, ...] = ()
-    rate_limit: RateLimit | None = None
-
-
 def build(zones: Path, data: Path, state: Path, base: Path | None) -> Built:
     """Build the catalog of the files as they are, or find it built; errors and warnings are part of the result."""
-    sources = files.read_sources(zones, data)
+    sources = files.read_sources(zones, data, state=state)
     generation = sources.generation.hex()
     path = files.catalog_path(state, sources.generation)
-    meta = read_meta(path) if files.read_catalog(path) is not None else None
+    meta = None
+    if not sources.findings.errors and path.exists():
+        with contextlib.suppress(GslbError):  # a torn one was set aside, and is built again
+            files.read_catalog(path)
+            meta = read_meta(path)
     if meta is None:
-        parsed = compile.read(sources.zone_files, sources.tables, sources.databases)
-        arrays = compile.build(parsed)
-        findings = parsed.findings
-        if arrays is None or parsed.intent is None:
-            return Built(generation, errors=faults(findings.errors), warnings=faults(findings.warnings))
+        parsed = compiling.read(sources.zone_files, sources.tables, sources.databases)
+        arrays = compiling.build(parsed)
+        errors = _faults((*sources.findings.errors, *parsed.findings.errors))
+        warnings = _faults((*sources.findings.warnings, *parsed.findings.warnings))
+        if errors or arrays is None or parsed.intent is None:
+            return Built(generation, errors=errors, warnings=warnings)
         rate = parsed.intent.rate_limit
-        meta = Meta(
-            faults(findings.warnings),
-            RateLimit(rate.per_second, rate.slip, rate.window_s, rate.allow) if rate else None,
-        )
-        # First what belongs to it: where the catalog is, that is too.
-        files.write_atomic(_meta_path(path), [msgspec.json.encode(meta)])
-        files.write_atomic(path, layout.pack(layout.CATALOG_MAGIC, sources.generation, arrays))
-    return Built(generation, str(path), warnings=meta.warnings, moved=_moved(base, path))
+        limit = RateLimit(rate.per_second, rate.slip, rate.window_s, rate.allow) if rate else None
+        meta = Meta(warnings, limit)
+        # Beside it first, then the catalog itself: whoever finds a catalog finds the rest.
+        files.write_atomic(path.with_suffix(".json"), [msgspec.json.encode(meta)])
+        files.write_catalog(state, sources.generation, arrays)
+    return Built(generation, str(path), warnings=meta.warnings, moved=_moved(base, path) if base else ())
+
+
+def _moved(base: Path, path: Path) -> tuple[Moved, ...]:
+    """The services whose known clients the catalog in ``path`` moves, against the one in ``base``."""
+    found = diff(_catalog(base), _catalog(path))
+    return tuple(Moved(each.service, each.fraction, each.max_change) for each in found.services if each.fraction)
+
+
+def _catalog(path: Path) -> Catalog:
+    return Catalog(files.read_catalog(path), verify=False)
+
+
+def _faults(errors: Iterable[ConfigError]) -> tuple[Fault, ...]:
+    return tuple(Fault(*error.place()) for error in sorted(set(errors), key=ConfigError.place))
+
+
+def main(argv: list[str]) -> int:
+    """Print the result as JSON. Exit 0 also where the files have errors: they are a result."""
+    os.nice(5)  # answers come first
+    zones, data, state, *base = map(Path, argv)
+    result = build(zones, data, state, base[0] if base else None)
+    sys.stdout.buffer.write(msgspec.json.encode(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

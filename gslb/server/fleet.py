@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from gslb.errors import GslbError
 from gslb.server import cells, frames
 from gslb.server.listen import Opened
 
@@ -43,11 +44,17 @@ class Slot:
     channel: frames.Channel | None = None
     process: asyncio.subprocess.Process | None = None
     started: float = 0.0
+    since_s: float = 0.0  # when its process started, Unix time
     listening: bool = False
     restarts: int = 0
     deaths: int = 0
     read_by: Slot | None = None  # who reads its sockets meanwhile
     unanswered: dict[int, asyncio.Future[str]] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> int:
+        """The process that answers, 0 while there is none."""
+        return self.process.pid if self.process is not None and self.channel is not None else 0
 
 
 class Fleet:
@@ -63,6 +70,7 @@ class Fleet:
         self._edge_slot: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._answering = asyncio.Event()
         self._opened = opened
         self._shared = len(opened.by_worker) > 1 and opened.by_worker[0] == opened.by_worker[1]
         self.slots: list[Slot] = []
@@ -96,22 +104,33 @@ class Fleet:
         steering: int,
         identity: frames.Identity,
         rate_limit: frames.RateLimit | None,
-    ) -> list[str]:
+    ) -> None:
         """Have all workers answer from ``catalog`` (a path) with the ``steering`` of a descriptor, which becomes ours.
 
-        Returns when each took it or died; the errors of those that refused it, by text.
+        Returns when each worker took it and one at least answers. Raises `GslbError` where one refuses it; then those
+        that took it are told what was served before.
         """
         slots = b"".join(self._slot_of(edge).to_bytes(2, sys.byteorder) for edge in edge_ids)
-        self._keep(steering)
-        self._seq += 1
-        self._swap = frames.Swap(self._seq, catalog, slots, identity, rate_limit)
-        return await self._tell(self._swap)
+        former, self._swap = self._swap, frames.Swap(0, catalog, slots, identity, rate_limit)
+        former_steering, self._steering = self._steering, steering
+        errors = await self._tell(self._swap)
+        if errors:
+            self._swap, self._steering = former, former_steering
+            os.close(steering)
+            if former:
+                await self._tell(former)
+            raise GslbError(f"the workers refuse {catalog}: {'; '.join(errors)}")
+        if former_steering >= 0:
+            os.close(former_steering)
+        await self._answering.wait()
 
-    async def steer(self, steering: int) -> list[str]:
-        """Have all workers answer with new steering for the catalog they have; as `swap`."""
-        self._keep(steering)
-        self._seq += 1
-        return await self._tell(frames.Steer(self._seq))
+    async def steer(self, steering: int) -> None:
+        """Have all workers answer with new steering for the catalog they have; the descriptor becomes ours."""
+        former, self._steering = self._steering, steering
+        if former >= 0:
+            os.close(former)
+        if errors := await self._tell(frames.Steer(0)):
+            self._log.error("the workers refuse a steering snapshot", reasons=errors)
 
     async def drain(self) -> None:
         """Have all workers answer what has come in and end."""
@@ -142,12 +161,8 @@ class Fleet:
             self._edge_slot[edge] = 0 if full else len(self._edge_slot) + 1
         return self._edge_slot[edge]
 
-    def _keep(self, steering: int) -> None:
-        if self._steering >= 0:
-            os.close(self._steering)
-        self._steering = steering
-
     async def _tell(self, frame: frames.Swap | frames.Steer) -> list[str]:
+        """Tell all workers; the errors of those that refuse."""
         waiting = [self._ask(slot, frame) for slot in self.slots if slot.channel]
         if not waiting:
             return []
@@ -156,16 +171,17 @@ class Fleet:
 
     def _ask(self, slot: Slot, frame: frames.Swap | frames.Steer) -> asyncio.Future[str]:
         assert slot.channel is not None
+        self._seq += 1
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        slot.unanswered[frame.seq] = future
-        slot.channel.send(frame, [self._steering])
+        slot.unanswered[self._seq] = future
+        slot.channel.send(msgspec.structs.replace(frame, seq=self._seq), [self._steering])
         return future
 
     async def _spawn(self, slot: Slot) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             slot.channel = frames.Channel(ours, lambda frame, _: self._frame(slot, frame), lambda: self._lost(slot))
-            slot.started = time.monotonic()
+            slot.started, slot.since_s = time.monotonic(), time.time()
             slot.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "gslb.server.worker", str(theirs.fileno()),
                 pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
@@ -173,8 +189,7 @@ class Fleet:
         slot.channel.send(msgspec.structs.replace(self._start, slot=slot.index), [slot.counters])
         slot.channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
         if self._swap:
-            self._seq += 1
-            self._ask(slot, msgspec.structs.replace(self._swap, seq=self._seq))
+            self._ask(slot, self._swap)
 
     def _frame(self, slot: Slot, frame: frames.Frame) -> None:
         if isinstance(frame, frames.Done):
@@ -186,6 +201,7 @@ class Fleet:
     def _answers(self, slot: Slot) -> None:
         """A worker took a snapshot: from now on it reads its own sockets."""
         slot.listening = True
+        self._answering.set()
         if slot.read_by and slot.read_by.channel:
             slot.read_by.channel.send(frames.Unlisten(slot.index))
         slot.read_by = None
@@ -196,6 +212,8 @@ class Fleet:
         for future in slot.unanswered.values():
             future.set_result("")
         slot.unanswered.clear()
+        if not self.answering:
+            self._answering.clear()
         if self._draining:
             return
         self._cover()

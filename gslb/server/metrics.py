@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -162,11 +161,3 @@ def _control(status: Status) -> Iterator[Metric]:
     yield _counter(
         "gslb_worker_restarts", "Worker processes that died and were replaced.", sum(w.restarts for w in status.workers)
     )
-
-
-def drops_of(sockets: Any, read: Callable[[Any], int], seen: dict[Any, int]) -> int:
-    """The sum of the kernel's 32-bit drop counters as one that does not wrap; ``seen`` is kept between calls."""
-    for sock in sockets:
-        last = seen.get(sock, 0)
-        seen[sock] = last + ((read(sock) - last) & 0xFFFFFFFF)
-    return sum(seen.values())

@@ -1,4 +1,4 @@
-"""When the files change: read, build in a child process, compare with what is applied, and swap or hold. All or nothing.
+"""When the files change: read, build in a child process, compare with what is applied, then swap or hold.
 
 What is applied last stays the base of every comparison, also over restarts, so that many small edits cannot together
 move what one edit may not.
@@ -11,29 +11,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 import structlog
 
 from gslb.errors import ConfigErrors, GslbError
-from gslb.server.status import Fault, Moved, Pending, ReloadStatus
+from gslb.server.status import Built, Fault, Moved, Pending, ReloadStatus
 
 SETTLE_S = 0.05
 """Requests that come this close together are one reading."""
-
-
-class Built(msgspec.Struct, frozen=True):
-    """What a build came to: a catalog's file, or errors. ``moved`` compares it with the base, service by service."""
-
-    generation: str
-    catalog: str = ""
-    errors: tuple[Fault, ...] = ()
-    warnings: tuple[Fault, ...] = ()
-    moved: tuple[Moved, ...] = ()
-
-    @property
-    def held(self) -> tuple[Moved, ...]:
-        """The services of which more would move than may."""
-        return tuple(each for each in self.moved if each.fraction > each.max_change)
 
 
 class Reloader:
@@ -140,9 +124,9 @@ class Reloader:
     def _tell(self, result: str) -> None:
         status = self.status
         for fault in status.warnings:
-            self._log.warning("files: warning", at=f"{fault.path}:{fault.line}:{fault.column}", reason=fault.message)
+            self._log.warning("files: warning", at=fault.place, reason=fault.message)
         for fault in status.errors:
-            self._log.error("files: error", at=f"{fault.path}:{fault.line}:{fault.column}", reason=fault.message)
+            self._log.error("files: error", at=fault.place, reason=fault.message)
         seconds = round(status.seconds, 3)
         if result == "failed":
             self._log.error("reload failed, nothing changed", errors=len(status.errors), seconds=seconds)

@@ -1,18 +1,15 @@
-"""``gslb serve``: the control process. It owns locks, sockets, files and state; the workers only answer."""
+"""``gslb serve``: the control process. It owns lock, sockets, files and state; the workers only answer."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import os
 import secrets
 import signal
 import socket
 import sys
-import threading
-import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -23,15 +20,209 @@ import uvloop
 from gslb import __version__
 from gslb.errors import ConfigErrors, GslbError
 from gslb.server import frames, listen, statedir
-from gslb.server.catalogs import Catalogs
+from gslb.server.catalogs import Catalogs, read_meta
+from gslb.server.control import Control
 from gslb.server.fleet import Fleet
 from gslb.server.log import configure
 from gslb.server.notify import Notifier, listen_fds
 from gslb.server.reload import Reloader
-from gslb.server.settings import Settings, read_secrets
+from gslb.server.settings import SECRET_BYTES, Settings, read_secrets
 from gslb.server.snapshots import Snapshots
-from gslb.server.status import Status, WorkerStatus
+from gslb.server.status import Built
+from gslb.server.watch import watch
+from gslb.store.memory import MemoryStore
 
 OK = 0
 FAILURE = 1
 NO_CONFIGURATION = 78
+ADMIN_AFTER_S = 2.0
+"""When the admin port begins to answer, at the latest; its libraries are loaded after the first answers are ready."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Faults of the start are told on standard error."""
+    configure(settings.log_level)
+    settings = settings.model_copy(update={"state": settings.state.absolute()})
+    try:
+        held = statedir.lock(settings.state)
+        handed = listen_fds(os.environ)
+        if handed:
+            opened = listen.adopt(handed, settings.workers, settings.receive_buffer)
+        else:
+            opened = listen.open_all(settings.listen, settings.workers, settings.receive_buffer)
+        admin = listen.listen_admin(settings.admin)
+        token = statedir.admin_token(settings.state)
+        keys = _secrets(settings)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return NO_CONFIGURATION
+    except (GslbError, OSError) as error:
+        print(f"gslb: {error}", file=sys.stderr)
+        return FAILURE
+    try:
+        return uvloop.run(_Process(settings, opened, admin, token, keys).run())
+    finally:
+        os.close(held)
+
+
+def _secrets(settings: Settings) -> tuple[bytes, ...]:
+    if settings.cookie_secret_file:
+        return read_secrets(settings.cookie_secret_file)
+    return settings.cookie_secrets or (secrets.token_bytes(SECRET_BYTES),)
+
+
+class _Process:
+    """Everything put together, and its life from start to drain."""
+
+    def __init__(
+        self, settings: Settings, opened: listen.Opened, admin: socket.socket, token: str, keys: tuple[bytes, ...]
+    ) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._token = token
+        self._keys = keys
+        self._notifier = Notifier(os.environ)
+        self._log: Any = structlog.get_logger("gslb.serve")
+        self._stop = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._admin_stop = asyncio.Event()
+        start = frames.Start(
+            slot=0,
+            workers=settings.workers,
+            log_level=settings.log_level,
+            tcp_connections=settings.tcp_connections,
+            tcp_per_client=settings.tcp_per_client,
+            tcp_idle_s=settings.tcp_idle_s,
+        )
+        self._fleet = Fleet(opened, start)
+        self._store = MemoryStore()
+        self._snapshots = Snapshots(self._fleet, self._store, self._identity)
+        self._catalogs = Catalogs(settings.zones, settings.data, settings.state)
+        self._reloader = Reloader(self._catalogs.generation, self._catalogs.build, self._apply)
+        self._control = Control(settings, opened.endpoints, admin, self._fleet, self._snapshots, self._reloader)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._hang_up()))
+        stopped = asyncio.ensure_future(self._stop.wait())
+        starting = asyncio.ensure_future(self._start())
+        admin = asyncio.ensure_future(self._serve_admin())
+        await asyncio.wait((stopped, starting), return_when=asyncio.FIRST_COMPLETED)
+        code = OK
+        try:
+            if starting.done():
+                code = starting.result()
+                if code == OK:
+                    await stopped
+        finally:
+            await _cancel(starting, stopped)
+            self._control.draining = True
+            self._notifier.stopping()
+            await _cancel(*self._tasks)
+            await self._store.close()
+            await self._fleet.drain()
+            self._admin_stop.set()
+            self._ready.set()
+            await admin
+            self._log.info("stopped", exit_code=code)
+        return code
+
+    async def _start(self) -> int:
+        """From nothing to answering; the exit code where that cannot be."""
+        self._spawn(watch((self._settings.zones, self._settings.data), self._reloader.request))
+        await self._fleet.start()
+        await self._take_kept()
+        await self._reloader.reload()
+        if self._snapshots.catalog is None:
+            for fault in self._reloader.status.errors:
+                print(fault, file=sys.stderr)
+            print("gslb: nothing can be served, and nothing was served before", file=sys.stderr)
+            return NO_CONFIGURATION
+        self._ready.set()
+        print(self._control.ready_line(), flush=True)
+        self._notifier.ready(self._control.summary())
+        gc.collect()
+        gc.freeze()
+        self._spawn(self._snapshots.run())
+        self._spawn(self._reloader.run())
+        if self._notifier.watchdog_s:
+            self._spawn(self._breathe(self._notifier.watchdog_s))
+        return OK
+
+    async def _take_kept(self) -> None:
+        """Serve what was applied last at once; what the files say now is then compared with it."""
+        kept = await asyncio.to_thread(self._catalogs.applied)
+        if kept is None:
+            return
+        try:
+            await self._snapshots.take(kept.path, kept.meta.rate_limit)
+        except GslbError as error:
+            self._log.error("the catalog applied last is not served", reason=str(error))
+        else:
+            self._reloader.adopt(kept.generation, kept.meta.warnings)
+
+    async def _apply(self, built: Built) -> None:
+        path = Path(built.catalog)
+        meta = read_meta(path)
+        await self._snapshots.take(path, meta.rate_limit if meta else None)
+        await asyncio.to_thread(self._catalogs.remember, built)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.ensure_future(work))
+
+    async def _hang_up(self) -> None:
+        """SIGHUP: read files and cookie secrets again."""
+        self._notifier.reloading()
+        try:
+            keys = self._keys
+            if self._settings.cookie_secret_file:
+                keys = await asyncio.to_thread(_secrets, self._settings)
+        except ConfigErrors as errors:
+            self._log.error("cookie secrets cannot be read, the former stay", reasons=str(errors).splitlines())
+        if keys != self._keys:
+            self._keys = keys
+            await self._snapshots.again()
+        if self._snapshots.catalog is not None:
+            await self._reloader.reload()
+        self._notifier.ready(self._control.summary())
+
+    async def _breathe(self, interval_s: float) -> None:
+        while True:
+            self._notifier.alive()
+            await asyncio.sleep(interval_s)
+
+    async def _serve_admin(self) -> None:
+        """The admin port: loaded once answers are ready, or the start takes long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), ADMIN_AFTER_S)
+        if self._admin_stop.is_set():
+            self._admin.close()
+            return
+        module = await asyncio.to_thread(_admin_module)
+        await module.serve(module.build_app(self._control, self._token), self._admin, self._admin_stop)
+
+    def _identity(self) -> frames.Identity:
+        settings = self._settings
+        return frames.Identity(
+            server_id=settings.server_id.encode(),
+            version=f"gslb {__version__}".encode(),
+            cookie_secrets=self._keys,
+            debug_acl=tuple(map(str, settings.debug_acl)),
+            keepalive_ds=min(65535, round(settings.tcp_idle_s * 10)),
+        )
+
+
+def _admin_module() -> Any:
+    from gslb.server import admin
+
+    return admin
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One error or warning of the files, with its place."""
+    """One error or warning of the files, with its place; ``path`` is empty where no file is at fault."""
 
     path: str
     line: int
@@ -14,7 +14,12 @@ class Fault(msgspec.Struct, frozen=True):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+        return f"{self.place}: {self.message}" if self.path else self.message
+
+    @property
+    def place(self) -> str:
+        """Path, line and column."""
+        return f"{self.path}:{self.line}:{self.column}" if self.path else ""
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -23,6 +28,21 @@ class Moved(msgspec.Struct, frozen=True):
     service: str
     fraction: float
     max_change: float
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What a build came to: a catalog's file, or errors. ``moved`` compares it with the base, service by service."""
+
+    generation: str
+    catalog: str = ""
+    errors: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+    moved: tuple[Moved, ...] = ()
+
+    @property
+    def held(self) -> tuple[Moved, ...]:
+        """The services of which more would move than may."""
+        return tuple(each for each in self.moved if each.fraction > each.max_change)
 
 
 class Pending(msgspec.Struct, frozen=True):

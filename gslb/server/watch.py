@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +24,37 @@ POLL_S = 10.0
 async def watch(paths: Sequence[Path], changed: Callable[[], None]) -> None:
     """Call ``changed`` after every change until cancelled; what has changed is for the reader to find out.
 
-    A path that does not exist, or is a symlink that moves to another directory, is taken up when it appears.
+    A path that does not exist, or is a symlink that moves to another directory, is taken up when it appears. What
+    changes while a watch is being set up is told too, within `LOOK_MS`.
     """
     log: Any = structlog.get_logger("gslb.watch")
     while True:
-        seen = _identities(paths)
+        fresh, seen = True, _identities(paths)
         there = [path for path, identity in zip(paths, seen, strict=True) if identity]
         try:
             if not there:
                 await asyncio.sleep(LOOK_MS / 1000)
             else:
-                async for changes in watchfiles.awatch(
+                looks = watchfiles.awatch(
                     *there,
                     watch_filter=None,
                     debounce=LONGEST_MS,
                     step=QUIET_MS,
                     rust_timeout=LOOK_MS,
                     yield_on_timeout=True,
-                ):
-                    if changes:
-                        changed()
-                    if _identities(paths) != seen:
-                        break
+                )
+                async with aclosing(looks):
+                    async for changes in looks:
+                        if changes or fresh:
+                            changed()
+                        fresh = False
+                        if _identities(paths) != seen:
+                            break
         except (OSError, RuntimeError) as error:
             # The limit of inotify watches is reached, or a directory went between looking and watching.
             log.warning("files cannot be watched and are looked at instead", error=str(error), every_s=POLL_S)
             await asyncio.sleep(POLL_S)
-        if _identities(paths) != seen or not there:
-            changed()
+        changed()
 
 
 def _identities(paths: Sequence[Path]) -> list[tuple[int, int] | None]:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from gslb.geo.resolvers import Resolvers
 from gslb.geo.view import Geography
 from gslb.model.intent import Intent, Service
-from gslb.model.inventory import RateLimit
 from gslb.model.names import labels
 from gslb.model.rtt import RttTable
 from gslb.model.view import View
@@ -64,7 +63,6 @@ def build(intent: Intent, geography: Geography, resolvers: Resolvers, rtt: RttTa
             ],
             dtype=np.float32,
         ),
-        "rate_limit": _rate_limit(intent, string),
     }
     sections["blob"] = blob.array()
     return sections
@@ -195,14 +193,6 @@ class Catalog:
         client, length, family_of_client = self._resolver_client[row][:3]
         return family_of_client, client, length
 
-    def rate_limit(self) -> RateLimit | None:
-        """The rate limit that `zones/edges.yaml` asks for, if any."""
-        words = self.arrays["rate_limit"].tolist()
-        if not words:
-            return None
-        per_second, slip, window_s, *allow = words
-        return RateLimit(per_second, slip, window_s, tuple(self.strings[row] for row in allow))
-
     def view(self, row: int) -> View:
         """A view, for people."""
         country, region, isp, continent, asn, lat, lon = self.arrays["view"][row].tolist()
@@ -228,8 +218,6 @@ def _strings(intent: Intent, geography: Geography) -> list[str]:
         found[pool.name] = None
     for key in places.policies(intent):
         found[places.affinity_text(key.affinity)] = None
-    if intent.rate_limit is not None:
-        found |= dict.fromkeys(intent.rate_limit.allow)
     found |= dict.fromkeys(geography.views.strings)
     return list(found)
 
@@ -254,13 +242,6 @@ def _edges(intent: Intent, blob: names.Blob, string: dict[str, int]) -> npt.NDAr
         for edge in intent.edges
     ]
     return np.array(rows, dtype=layout.EDGE)
-
-
-def _rate_limit(intent: Intent, string: dict[str, int]) -> npt.NDArray[Any]:
-    limit = intent.rate_limit
-    if limit is None:
-        return np.zeros(0, dtype=np.uint32)
-    return np.array([limit.per_second, limit.slip, limit.window_s, *map(string.__getitem__, limit.allow)], np.uint32)
 
 
 def _service(

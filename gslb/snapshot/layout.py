@@ -80,14 +80,14 @@ NAME = np.dtype(
 RRSET = np.dtype(
     [
         ("rtype", "<u2"),
-        ("count", "<u2"),
+        ("records", "<u2"),
         ("blob", "<u4"),  # offset into blob: the records, owner a pointer to offset 12
         ("length", "<u4"),
         ("glue", "<u4"),  # first row of glue, for NS at a cut
         ("glue_count", "<u4"),
     ]
 )
-GLUE = np.dtype([("name", "<u4"), ("name_length", "<u4"), ("blob", "<u4"), ("length", "<u4"), ("count", "<u4")])
+GLUE = np.dtype([("name", "<u4"), ("name_length", "<u4"), ("blob", "<u4"), ("length", "<u4"), ("records", "<u4")])
 ZONE = np.dtype(
     [
         ("apex", "<u4"),  # row of name
@@ -234,7 +234,6 @@ CATALOG_SECTIONS: dict[str, np.dtype[Any]] = {
     "resolver6_row": U32,
     "resolver_client": RESOLVER_CLIENT,
     "health": F32,  # stale_s, hold_s, changing_s, silence_share, silence_edges
-    "rate_limit": U32,  # empty, or per_second, slip, window_s and the rows of string of the allow-list's prefixes
 }
 STEERING_SECTIONS: dict[str, np.dtype[Any]] = {
     "made": MADE,

@@ -1,4 +1,4 @@
-"""Rows of the catalog's small tables as the answering code reads them: the fields of `layout`, by name."""
+"""Rows of the small tables as the answering code reads them: the fields of `layout`, by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RRsetRow(NamedTuple):
     """A row of `layout.RRSET`."""
 
     rtype: int
-    count: int
+    records: int
     blob: int
     length: int
     glue: int
@@ -38,7 +38,7 @@ class GlueRow(NamedTuple):
     name_length: int
     blob: int
     length: int
-    count: int
+    records: int
 
 
 class ZoneRow(NamedTuple):
@@ -115,3 +115,18 @@ class GeometryRow(NamedTuple):
     row6_count: int
     view: int
     classes: int
+
+
+class EdgeStateRow(NamedTuple):
+    """A row of `layout.EDGE_STATE`."""
+
+    verdict4: int
+    verdict6: int
+    reported: int
+    changing: int
+    headroom_milli: int
+    age_ms: int
+    since_ms: int
+    load_bps: int
+    capacity_bps: int
+    sessions: int

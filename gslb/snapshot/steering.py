@@ -2,25 +2,14 @@
 
 `build` is a pure function of a catalog and a store's state: servers that hold the same two make the same arrays, the
 section ``made`` aside, which says when. It goes in two steps, so that an explanation can repeat the second: state of
-the store → section ``edge_state`` → rows. `Steering` is how answers read the result.
-
-A row holds the edges that a class may get, in level order and inside a level in the pool's order, with their weights
-after spill. Its flags: ROW_FAIL_OPEN where the availability of all levels together is below the policy's ``panic`` (or
-is nothing), ROW_CHANGING where an edge of the levels down to the last one in use had a transition a moment ago.
-
-**Failing open** the row ignores headroom: it is made of the living edges by nominal weight, level by level as ever (the
-best level that has living edges comes first); where none lives, of the unknown ones; where none is unknown, of those
-that are down. Drained edges, weight 0 and fenced-off edges never come back. A closed policy has an empty row instead.
-
-**More than 16 edges**: levels that fit are kept whole; of the level at which the row runs over the heaviest edges stay
-(of equal ones, the earlier in the pool), with their weights raised so that the level keeps its share; what would come
-after it is left out.
+the store → section ``edge_state`` → rows (`snapshot.weighing`). `Steering` is how answers read the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +18,10 @@ from gslb.errors import GslbError
 from gslb.health import state as health
 from gslb.model.inventory import HealthRules
 from gslb.model.report import Report, StoreState
-from gslb.policy import draw, headroom, spill
-from gslb.snapshot import layout
+from gslb.policy import headroom, spill
+from gslb.snapshot import layout, weighing
 from gslb.snapshot.layout import STEERING_WIDTH
+from gslb.snapshot.weighing import PoolState
 
 # Bits of `reported` in edge_state.
 REPORTED: Final = 1  # the store knows the edge
@@ -40,8 +30,8 @@ REPORT_GONE: Final = 4  # its report has vanished from the store
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-_BLOCK: Final = 1 << 19  # elements of class × edge worked on at a time: bounds memory, and stays in the cache
-_ANY_LEVEL: Final = 254
+_COLUMNS: Final = ("edge", "level", "weight", "reciprocal", "count", "flags")
+_BLOCK: Final = 1 << 16  # elements of class × edge worked on at a time: stays in the processor's cache
 _NOBODY: Final = Report(edge="", epoch=0, seq=0, received_ms=0)
 
 
@@ -51,25 +41,20 @@ def build(catalog: Arrays, state: StoreState, now_ms: int) -> dict[str, npt.NDAr
     Ages count against ``state.now_ms``, the store's time; ``now_ms`` is the builder's clock and goes into ``made``.
     """
     states = edge_state(catalog, state)
-    rows = 2 * len(catalog["class_multi"])
-    made = np.array([(now_ms, state.now_ms)], dtype=layout.MADE)
-    table = _Table(rows)
-    for policy in range(len(catalog["policy"])):
-        fours = supply(catalog, states, policy, is_v6=False)
-        sixes = supply(catalog, states, policy, is_v6=True)
-        begin, classes = int(catalog["policy"]["row"][policy]), int(catalog["policy"]["classes"][policy])
-        _fill(table, catalog, policy, fours, is_v6=False)
-        if _equal(fours, sixes):
-            table.copy(begin, begin + classes)
+    table = _Table(2 * len(catalog["class_multi"]))
+    for policy, row in enumerate(catalog["policy"]):
+        fours, sixes = (pool_state(catalog, states, policy, is_v6=is_v6) for is_v6 in (False, True))
+        table.fill(catalog, policy, fours, is_v6=False)
+        if _alike(fours, sixes):
+            table.copy(int(row["row"]), int(row["row"]) + int(row["classes"]))
         else:
-            _fill(table, catalog, policy, sixes, is_v6=True)
-    reciprocals = draw.reciprocals(table.weight)
+            table.fill(catalog, policy, sixes, is_v6=True)
     return {
-        "made": made,
+        "made": np.array([(now_ms, state.now_ms)], dtype=layout.MADE),
         "edge": table.edge.reshape(-1),
         "level": table.level.reshape(-1),
         "weight": table.weight.reshape(-1),
-        "reciprocal": reciprocals.reshape(-1),
+        "reciprocal": table.reciprocal.reshape(-1),
         "count": table.count,
         "flags": table.flags,
         "edge_state": states,
@@ -82,8 +67,12 @@ def next_due_ms(catalog: Arrays, state: StoreState) -> int | None:
     return health.next_border_ms(_edge_ids(catalog), state, _rules(catalog))
 
 
-class Row(NamedTuple):
-    """One row, cut to its edges. ``edges`` are edge rows; ``flags`` are layout.ROW_*."""
+@dataclass(slots=True)
+class Row:
+    """One row, cut to its edges. ``edges`` are edge rows; ``flags`` are layout.ROW_*.
+
+    Not frozen: one is made for every answer, and freezing would cost more than all the rest of it.
+    """
 
     count: int
     edges: list[int]
@@ -169,36 +158,28 @@ def edge_state(catalog: Arrays, state: StoreState) -> npt.NDArray[Any]:
     return found
 
 
-class PoolState(NamedTuple):
-    """The edges of one policy's pool as one family sees them now; one element an edge."""
-
-    supply: spill.Supply
-    verdict: npt.NDArray[np.uint8]
-    changing: npt.NDArray[np.bool_]
-
-
-def supply(catalog: Arrays, states: npt.NDArray[Any], policy: int, *, is_v6: bool) -> PoolState:
+def pool_state(catalog: Arrays, states: npt.NDArray[Any], policy: int, *, is_v6: bool) -> PoolState:
     """What a policy's pool has to give in one family; ``states`` is the section edge_state."""
     first, count = int(catalog["policy"]["edge"][policy]), int(catalog["policy"]["edge_count"][policy])
-    rows = catalog["policy_edge"][first : first + count]
+    edges = catalog["policy_edge"][first : first + count]
     weight = catalog["policy_weight"][first : first + count].astype(np.int64)
-    here = states[rows]
+    here = states[edges]
     verdict = here["verdict6" if is_v6 else "verdict4"].astype(np.uint8)
-    present = verdict != layout.VERDICT_ABSENT
     living = verdict <= layout.VERDICT_UNKNOWN
     load, capacity = here["load_bps"].astype(np.int64), here["capacity_bps"].astype(np.int64)
     load_known = (here["reported"] & (REPORTED | REPORT_GONE)) == REPORTED
     room_bps = np.minimum(capacity, headroom.MAX_BPS) * headroom.LOCAL.none_milli // headroom.FULL_MILLI - load
-    spare = np.where(load_known & (capacity > 0), np.maximum(room_bps, 0) // 1000, -1)
+    spare_kbps = np.where(load_known & (capacity > 0), np.maximum(room_bps, 0) // 1000, spill.UNKNOWN)
     return PoolState(
-        spill.Supply(
-            nominal=np.where(present, weight * headroom.WEIGHT_SCALE, 0),
+        edges=edges.astype(np.uint16),
+        supply=spill.Supply(
+            nominal=np.where(verdict == layout.VERDICT_ABSENT, 0, weight * headroom.WEIGHT_SCALE),
             effective=headroom.effective(weight, np.where(living, here["headroom_milli"].astype(np.int64), 0)),
-            spare_kbps=np.where(living, spare, 0),
-            load_kbps=np.where(load_known, load // 1000, -1),
+            spare_kbps=np.where(living, spare_kbps, 0),
+            load_kbps=np.where(load_known, load // 1000, spill.UNKNOWN),
         ),
-        verdict,
-        here["changing"] > 0,
+        verdict=verdict,
+        changing=here["changing"] > 0,
     )
 
 
@@ -209,10 +190,47 @@ class _Table:
         self.edge = np.zeros((rows, STEERING_WIDTH), dtype=np.uint16)
         self.level = np.zeros((rows, STEERING_WIDTH), dtype=np.uint8)
         self.weight = np.zeros((rows, STEERING_WIDTH), dtype=np.uint32)
+        self.reciprocal = np.zeros((rows, STEERING_WIDTH), dtype=np.uint32)
         self.count = np.zeros(rows, dtype=np.uint8)
         self.flags = np.zeros(rows, dtype=np.uint8)
 
+    def fill(self, catalog: Arrays, policy: int, pool: PoolState, *, is_v6: bool) -> None:
+        """Write the rows of a policy's classes in one family."""
+        row = catalog["policy"][policy]
+        edges = int(row["edge_count"])
+        levels = catalog["policy_level"][int(row["level"]) :][: int(row["classes"]) * edges].reshape(-1, edges)
+        step = max(1, _BLOCK // max(1, edges))
+        for begin in range(0, len(levels), step):
+            block = levels[begin : begin + step]
+            rows = weighing.rows(block, pool, int(row["panic_milli"]), bool(row["flags"] & layout.SERVICE_CLOSED))
+            at = 2 * (int(row["row"]) + begin) + is_v6
+            into = slice(at, at + 2 * len(block), 2)
+            for name in _COLUMNS:
+                getattr(self, name)[into] = getattr(rows, name)
+
     def copy(self, begin: int, end: int) -> None:
-        """Give the IPv6 rows of some classes what their IPv4 rows have."""
-        for column in (self.edge, self.level, self.weight, self.count, self.flags):
+        """Give the IPv6 rows of the classes from ``begin`` to ``end`` what their IPv4 rows have."""
+        for name in _COLUMNS:
+            column = getattr(self, name)
             column[2 * begin + 1 : 2 * end : 2] = column[2 * begin : 2 * end : 2]
+
+
+def _alike(fours: PoolState, sixes: PoolState) -> bool:
+    """Whether two families of a pool make the same rows."""
+    return np.array_equal(fours.verdict, sixes.verdict) and all(
+        np.array_equal(ours, theirs) for ours, theirs in zip(fours.supply, sixes.supply, strict=True)
+    )
+
+
+def _edge_ids(catalog: Arrays) -> list[str]:
+    return [_text(catalog, row) for row in catalog["edge"]["id"].tolist()]
+
+
+def _text(catalog: Arrays, row: int) -> str:
+    begin, end = catalog["string_at"][row : row + 2].tolist()
+    return catalog["string"][begin:end].tobytes().decode()
+
+
+def _rules(catalog: Arrays) -> HealthRules:
+    stale_s, hold_s, changing_s, silence_share, silence_edges = catalog["health"].tolist()
+    return HealthRules(stale_s, hold_s, changing_s, silence_share, round(silence_edges))

@@ -202,7 +202,7 @@ def _listing(zones: Path, data: Path, findings: Findings) -> dict[str, _Found]:
     for name, path, limit in wanted[:MAX_FILES]:
         stamp = _stamp(path, limit, findings)
         if stamp is not None:
-            found[name] = _Found(str(path), path, stamp)
+            found[name] = _Found(_shown(path), path, stamp)
     if len(wanted) > MAX_FILES:
         findings.error(str(zones), 0, 0, f"{len(wanted)} files, at most {MAX_FILES} are read")
     return found
@@ -233,15 +233,19 @@ def _stamp(path: Path, limit: int, findings: Findings) -> tuple[int, int, int] |
     try:
         status = path.stat()
     except OSError as error:
-        findings.error(str(path), 0, 0, f"cannot be read: {error.strerror}")
+        findings.error(_shown(path), 0, 0, f"cannot be read: {error.strerror}")
         return None
     if not stat.S_ISREG(status.st_mode):
-        findings.error(str(path), 0, 0, "not a regular file")
+        findings.error(_shown(path), 0, 0, "not a regular file")
         return None
     if status.st_size > limit:
-        findings.error(str(path), 0, 0, f"the file has {status.st_size} bytes; at most {limit} are read")
+        findings.error(_shown(path), 0, 0, f"the file has {status.st_size} bytes; at most {limit} are read")
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _stamps(listing: Mapping[str, _Found]) -> dict[str, tuple[int, int, int]]:

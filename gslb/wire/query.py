@@ -100,7 +100,7 @@ def parse(packet: bytes) -> Query | Refusal | None:
     if flags & codes.QR:
         return None
     if flags & codes.OPCODE:
-        return _refuse(packet, codes.NOTIMP)
+        return refusal(packet, codes.NOTIMP)
     try:
         if qdcount == 1:
             at = question_end(packet, HEADER.size)
@@ -125,7 +125,7 @@ def parse(packet: bytes) -> Query | Refusal | None:
         if qdcount == 0 and cookie is None:
             raise MalformedError
         if version:
-            return _refuse(packet, codes.BADVERS)
+            return refusal(packet, codes.BADVERS)
 
         if cookie is None:
             cookie = b""
@@ -133,7 +133,7 @@ def parse(packet: bytes) -> Query | Refusal | None:
             raise MalformedError
         ecs = None if ecs_option is None else _ecs(ecs_option)
     except MalformedError:
-        return _refuse(packet, codes.FORMERR)
+        return refusal(packet, codes.FORMERR)
     query = Query(
         ident,
         flags,
@@ -153,6 +153,30 @@ def parse(packet: bytes) -> Query | Refusal | None:
         tsig,
     )
     return query if qdcount else Refusal(codes.NOERROR, ident, flags, b"", True, query.do, query)
+
+
+def refusal(packet: bytes, rcode: int) -> Refusal:
+    """The reply with ``rcode`` to a packet of 12 bytes or more, with as much of it as can be read.
+
+    The question is echoed when there is exactly one. OPT goes back wherever one is found, even a broken one: without
+    it a client may conclude that we speak no EDNS (RFC 6891 section 7).
+    """
+    ident, flags, qdcount, ancount, nscount, arcount = HEADER.unpack_from(packet)
+    question = b""
+    opt = do = False
+    at = HEADER.size
+    try:
+        for _ in range(qdcount):
+            at = question_end(packet, at)
+        if qdcount == 1:
+            question = packet[HEADER.size : at]
+        for record in records(packet, at, ancount + nscount + arcount):
+            if record.rtype == codes.OPT:
+                opt, do = True, packet[record.fixed + 6] & 0x80 != 0
+                break
+    except MalformedError:
+        pass
+    return Refusal(rcode, ident, flags, question, opt, do, None)
 
 
 def _records(packet: bytes, at: int, qtype: int, nscount: int, arcount: int) -> tuple[int, bool]:
@@ -236,27 +260,3 @@ def _ecs(option: bytes) -> Ecs:
     if source & 7 and sent[-1] & 0xFF >> (source & 7):  # a bit set past the prefix
         raise MalformedError
     return Ecs(family, source, address, option)
-
-
-def _refuse(packet: bytes, rcode: int) -> Refusal:
-    """The refusal of a packet that has a header, with as much of it as can be read.
-
-    The question is echoed when there is exactly one. OPT goes back wherever one is found, even a broken one: without
-    it a client may conclude that we speak no EDNS (RFC 6891 section 7).
-    """
-    ident, flags, qdcount, ancount, nscount, arcount = HEADER.unpack_from(packet)
-    question = b""
-    opt = do = False
-    at = HEADER.size
-    try:
-        for _ in range(qdcount):
-            at = question_end(packet, at)
-        if qdcount == 1:
-            question = packet[HEADER.size : at]
-        for record in records(packet, at, ancount + nscount + arcount):
-            if record.rtype == codes.OPT:
-                opt, do = True, packet[record.fixed + 6] & 0x80 != 0
-                break
-    except MalformedError:
-        pass
-    return Refusal(rcode, ident, flags, question, opt, do, None)

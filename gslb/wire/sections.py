@@ -14,7 +14,7 @@ _MAX_NAME: Final = 255
 
 
 class MalformedError(ValueError):
-    """The bytes are not a DNS message; it never leaves this floor."""
+    """The bytes are not a DNS message."""
 
 
 class Record(NamedTuple):
@@ -58,8 +58,6 @@ def records(packet: bytes, at: int, count: int) -> Iterator[Record]:
         rtype, _, _, length = FIXED.unpack_from(packet, at)
         yield Record(rtype, owner, at)
         at += FIXED.size + length
-        if at > len(packet):
-            raise MalformedError
     if at != len(packet):
         raise MalformedError
 

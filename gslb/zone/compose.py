@@ -38,7 +38,7 @@ class _Open:
     anchor: str | None
     nodes_before: int
     is_key: bool
-    in_line: bool = False
+    flow_at: int | None = None  # for [ and {: where it begins in the text
     at_key: bool = True
     key: Text | None = None
     height: int = 0
@@ -71,13 +71,23 @@ class Composer:
             loader.dispose()
         if self.stop is not None and self.open:
             self._drop_last(self.open[-1].node, self.stop.line)
+            self._resume_after_bracket(self.stop)
         while self.open:  # what was not closed is kept as far as it was read, but for [ ] and { }, which swallow more
-            if self.open[-1].in_line:
+            if self.open[-1].flow_at is not None:
                 self.open.pop()
                 self._attach(None, 0, 0)
             else:
                 self._close()
         return self.root
+
+    def _resume_after_bracket(self, stop: Stop) -> None:
+        """An error within a bracket may lie far below the bracket that was not closed: read on from there."""
+        bracket = next((each for each in self.open if each.flow_at is not None), None)
+        if bracket is not None and bracket.flow_at is not None and not stop.final:
+            within = bracket.node.line
+            told = within == stop.line or f"line {within}" in stop.reason
+            reason = stop.reason if told else f"{stop.reason} (within the bracket of line {within})"
+            self.stop = Stop(stop.line, stop.column, reason, bracket.flow_at)
 
     def _drop_last(self, node: Items | Keys, line: int) -> None:
         """Forget the last value of ``node`` if it stands on the line of a syntax error and so may be half."""
@@ -89,8 +99,8 @@ class Composer:
             node.pop()
 
     def _take(self, event: Any) -> None:
-        line = event.start_mark.line + 1 + self.line_offset
-        column = event.start_mark.column + 1
+        start: Any = event.start_mark
+        line, column = start.line + 1 + self.line_offset, start.column + 1
         match event:
             case yaml.ScalarEvent():
                 self._tag(event.tag, line, column)
@@ -102,8 +112,9 @@ class Composer:
                 collection = Keys(line, column) if is_map else Items(line, column)
                 if event.anchor:
                     self.anchors[event.anchor] = None
+                flow_at = start.index if event.flow_style else None
                 is_key = bool(self.open) and isinstance(self.open[-1].node, Keys) and self.open[-1].at_key
-                self.open.append(_Open(collection, event.anchor, self.nodes, is_key, bool(event.flow_style)))
+                self.open.append(_Open(collection, event.anchor, self.nodes, is_key, flow_at))
                 self._bounds(0, 0, line, column)
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 self._close()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from gslb.model.intent import AFFINITY_LEVELS, NEAREST
@@ -51,9 +51,9 @@ def one_or_list(item: Schema) -> Schema:
     return {"anyOf": [item, {"type": "array", "items": item}]}
 
 
-def _pattern(pattern: str, *others: str) -> Schema:
+def _pattern(pattern: str, other: Schema | None = None) -> Schema:
     text = {"type": "string", "pattern": f"^(?:{pattern})$"}
-    return {"anyOf": [*({"type": other} for other in others), text]} if others else text
+    return {"anyOf": [other, text]} if other is not None else text
 
 
 def whole(low: int, high: int) -> Reads:
@@ -113,24 +113,27 @@ def _or_none(value: object) -> object:
     return Items(value.line, value.column) if isinstance(value, Text) and value.plain and not value else value
 
 
+_NOTHING: Schema = {"type": "null", "description": "nothing yet"}
 _RDATA_SCHEMA: Schema = {"type": ["string", "number"]}
 _ADDRESS4 = Reads(scalars.address4, {"type": "string", "format": "ipv4"})
 _ADDRESS6 = Reads(scalars.address6, {"type": "string", "format": "ipv6"})
 _RATE = Reads(scalars.rate, _pattern(scalars.RATE))
 _COUNTRY = Reads(scalars.country, _pattern("[A-Za-z]{2}"))
 _ISP = Reads(scalars.isp, _pattern(scalars.IDENTIFIER))
-_ASN = Reads(scalars.asn, _pattern(scalars.ASN, "integer"))
+_ASN = Reads(scalars.asn, _pattern(scalars.ASN, {"type": "integer"}))
 _PREFIX = Reads(scalars.prefix, {"type": "string"})
 _WORD = Reads(scalars.text, {"type": ["string", "number"]})
 
 Word = Annotated[str, _WORD]
-Identifier = Annotated[str, Reads(scalars.identifier, _pattern(scalars.IDENTIFIER, "integer"))]
-Seconds = Annotated[int, Reads(scalars.seconds, _pattern(scalars.DURATION, "integer"))]
-Fraction = Annotated[float, Reads(scalars.fraction, _pattern(scalars.FRACTION, "number"))]
+Identifier = Annotated[str, Reads(scalars.identifier, _pattern(scalars.IDENTIFIER, {"type": "integer"}))]
+Seconds = Annotated[int, Reads(scalars.seconds, _pattern(scalars.DURATION, {"type": "integer", "minimum": 0}))]
+Fraction = Annotated[
+    float, Reads(scalars.fraction, _pattern(scalars.FRACTION, {"type": "number", "minimum": 0, "maximum": 1}))
+]
 Boolean = Annotated[bool, Reads(scalars.boolean, {"type": "boolean"})]
 Rate = Annotated[int, _RATE]
 Country = Annotated[str, _COUNTRY]
-Region = Annotated[str, Reads(scalars.region, _pattern(scalars.REGION, "integer"))]
+Region = Annotated[str, Reads(scalars.region, _pattern(scalars.REGION, {"type": "integer"}))]
 Weight = Annotated[int, whole(0, 65535)]
 
 Words = Annotated[tuple[str, ...], Several(_WORD)]
@@ -142,11 +145,6 @@ Asns = Annotated[tuple[int, ...], Several(_ASN)]
 Prefixes = Annotated[tuple[str, ...], Several(_PREFIX)]
 Affinity = Annotated[tuple[str, ...], Several(one_of(*AFFINITY_LEVELS, NEAREST), _levels)]
 Rdatas = Annotated[tuple[str, ...], Several(Reads(scalars.rdata_text, _RDATA_SCHEMA), lambda values: values)]
-
-OrEmpty = BeforeValidator(_or_empty)
-"""Before a section of keys."""
-OrNone = BeforeValidator(_or_none)
-"""Before a list."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,3 +163,7 @@ class ShortForm:
 
 RecordForm = ShortForm(_as_record, (_RDATA_SCHEMA, {"type": "array", "items": _RDATA_SCHEMA}))
 CapacityForm = ShortForm(_as_capacity, (_RATE.schema,))
+OrEmpty = ShortForm(_or_empty, (_NOTHING,))
+"""Before a section of keys."""
+OrNone = ShortForm(_or_none, (_NOTHING,))
+"""Before a list."""

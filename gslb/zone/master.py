@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gslb.errors import Findings
 from gslb.zone import names, rdata
@@ -207,7 +208,11 @@ def _written(kind: int, tokens: list[Text]) -> str:
     """The rdata on one line; words of a TXT are put in quotes, which there mean the same."""
     if kind in (rdata.TXT, rdata.SPF) and tokens[0] != "\\#":
         return " ".join(token if token.startswith('"') else f'"{token}"' for token in tokens)
-    return " ".join(tokens)
+    joined = tokens[0] + ""
+    for before, token in pairwise(tokens):
+        together = token.line == before.line and token.column == before.column + len(before)
+        joined += ("" if together else " ") + token  # alpn="h2,h3" is one word
+    return joined
 
 
 def _duration(token: Text) -> int:

@@ -52,8 +52,8 @@ class Model(BaseModel):
 class HashLengths(Model):
     """Bits of a client's address."""
 
-    v4: Annotated[int | None, whole(0, 32)] = Field(default=None, description="for IPv4 clients; 20")
-    v6: Annotated[int | None, whole(0, 64)] = Field(default=None, description="for IPv6 clients; 40")
+    v4: Annotated[int | None, whole(0, 32)] = Field(default=None, description="for IPv4 clients; default: 20")
+    v6: Annotated[int | None, whole(0, 64)] = Field(default=None, description="for IPv6 clients; default: 40")
 
 
 class FallbackModel(Model):
@@ -69,33 +69,40 @@ class DefaultsModel(Model):
     pool: Identifier | None = Field(
         default=None, description="the pool whose edges serve this name; required in the end"
     )
-    ttl: Seconds | None = Field(default=None, description="TTL of the answers; 20")
+    ttl: Seconds | None = Field(default=None, description="TTL of the answers; default: 20")
     changing_ttl: Seconds | None = Field(
-        default=None, description="TTL within changing_s of a transition, ahead of a drain and when failing open; 5"
+        default=None,
+        description="TTL within changing_s of a transition, ahead of a drain and when failing open; default: 5",
     )
     affinity: Affinity | None = Field(
-        default=None, description="levels of nearness, best first, or nearest; all seven levels from isp+region to any"
+        default=None,
+        description="levels of nearness, best first, or nearest; default: all seven levels from isp+region to any",
     )
     hash_len: HashLengths | None = Field(
         default=None, description="how much of a client's address the draw looks at; the scope is at least as long"
     )
-    answers: Annotated[int | None, whole(1, 16)] = Field(default=None, description="edges in one answer; 1")
+    answers: Annotated[int | None, whole(1, 16)] = Field(default=None, description="edges in one answer; default: 1")
     spread: Annotated[int | None, whole(0, 255)] = Field(
-        default=None, description="edges of each level that one name uses, chosen by its hash; 0 (all)"
+        default=None, description="edges of each level that one name uses, chosen by its hash; default: 0 (all)"
     )
     max_records: Annotated[int | None, whole(1, 32)] = Field(
-        default=None, description="addresses of one edge in an answer, at most; 4"
+        default=None, description="addresses of one edge in an answer, at most; default: 4"
     )
-    panic: Fraction | None = Field(default=None, description="availability below which the service fails open; 0.2")
+    panic: Fraction | None = Field(
+        default=None, description="availability below which the service fails open; default: 0.2"
+    )
     on_all_down: Annotated[str | None, one_of("open", "closed")] = Field(
-        default=None, description="open: fail open; closed: no address instead; open"
+        default=None, description="open: fail open; closed: give no address; default: open"
     )
     fallback: FallbackModel | None = Field(
-        default=None, description="addresses for clients whom no edge may serve; none"
+        default=None, description="addresses for clients whom no edge may serve; default: none"
     )
-    dispatch: Boolean | None = Field(default=None, description="whether published plans steer this service; false")
+    dispatch: Boolean | None = Field(
+        default=None, description="whether published plans steer this service; default: false"
+    )
     max_change: Fraction | None = Field(
-        default=None, description="share of the known IPv4 /24s that one reload may move without apply --force; 0.3"
+        default=None,
+        description="share of the known IPv4 /24s that one reload may move without apply --force; default: 0.3",
     )
 
 
@@ -103,27 +110,27 @@ class ServiceModel(DefaultsModel):
     """A dynamic name. What it does not say comes from the service it is `like`, then from `defaults`."""
 
     like: Word | None = Field(
-        default=None, description="another service of this zone, whose keys hold where this has none"
+        default=None, description="a service of this zone whose keys hold where this one has none"
     )
 
 
 class SoaModel(Model):
     """The SOA record; every key may be left out."""
 
-    mname: Word | None = Field(default=None, description="the primary server; the zone's first NS")
+    mname: Word | None = Field(default=None, description="the primary server; default: the zone's first NS")
     rname: Word | None = Field(
-        default=None, description="mail address of the person in charge, written as a name; hostmaster"
+        default=None, description="mail address of the person in charge, written as a name; default: hostmaster"
     )
     serial: Annotated[int | None, whole(0, 2**32 - 1)] = Field(
-        default=None, description="made from the content if absent"
+        default=None, description="default: made from the content"
     )
-    refresh: Seconds = Field(default=3600, description="for secondaries; 1h")
-    retry: Seconds = Field(default=600, description="for secondaries; 10m")
-    expire: Seconds = Field(default=604800, description="for secondaries; 7d")
+    refresh: Seconds = Field(default=3600, description="for secondaries; default: 1h")
+    retry: Seconds = Field(default=600, description="for secondaries; default: 10m")
+    expire: Seconds = Field(default=604800, description="for secondaries; default: 7d")
     negative_ttl: Seconds = Field(
-        default=60, description="how long a resolver remembers that something does not exist; 60"
+        default=60, description="how long a resolver remembers that something does not exist; default: 60"
     )
-    ttl: Seconds | None = Field(default=None, description="TTL of the SOA record itself; the zone's ttl")
+    ttl: Seconds | None = Field(default=None, description="TTL of the SOA record itself; default: the zone's ttl")
 
 
 class RecordModel(Model):
@@ -131,7 +138,7 @@ class RecordModel(Model):
 
     PLACEHOLDERS: ClassVar[dict[str, Any]] = {"data": Items()}
 
-    ttl: Seconds | None = Field(default=None, description="TTL; the zone's ttl")
+    ttl: Seconds | None = Field(default=None, description="TTL; default: the zone's ttl")
     data: Rdatas = Field(description="rdata in presentation form, or a list of it")
 
 
@@ -141,7 +148,7 @@ class ZoneModel(Model):
     PLACEHOLDERS: ClassVar[dict[str, Any]] = {"zone": Text("?")}
 
     zone: Word = Field(description="the zone's name, such as live.example.")
-    ttl: Seconds = Field(default=300, description="TTL of static records; 300")
+    ttl: Seconds = Field(default=300, description="TTL of static records; default: 300")
     soa: Annotated[SoaModel, OrEmpty] = Field(default=SoaModel(), description="the SOA record")
     include: Annotated[Words, OrNone] = Field(default=(), description="RFC 1035 master files beside this one")
     records: Annotated[dict[Word, Annotated[dict[Word, Annotated[RecordModel, RecordForm]], OrEmpty]], OrEmpty] = Field(
@@ -172,7 +179,7 @@ class LocationModel(Model):
     PLACEHOLDERS: ClassVar[dict[str, Any]] = {"country": Text("US"), "lat": Text("0"), "lon": Text("0")}
 
     country: Country = Field(description="ISO 3166-1 alpha-2")
-    region: Region = Field(default="", description="ISO 3166-2 subdivision without the country; unknown")
+    region: Region = Field(default="", description="ISO 3166-2 subdivision without the country; default: unknown")
     lat: Annotated[float, number(-90, 90)] = Field(description="degrees north")
     lon: Annotated[float, number(-180, 180)] = Field(description="degrees east")
 
@@ -180,8 +187,10 @@ class LocationModel(Model):
 class CapacityModel(Model):
     """What an edge can carry."""
 
-    bps: Rate | None = Field(default=None, description="bits per second, such as 40Gbps; unknown")
-    sessions: Annotated[int | None, whole(1, 2**53)] = Field(default=None, description="viewers at once; unlimited")
+    bps: Rate | None = Field(default=None, description="bits per second, such as 40Gbps; default: unknown")
+    sessions: Annotated[int | None, whole(1, 2**53)] = Field(
+        default=None, description="viewers at once; default: unlimited"
+    )
 
 
 class EdgeModel(Model):
@@ -194,28 +203,31 @@ class EdgeModel(Model):
     location: LocationModel | None = Field(description="where it stands")
     isps: Isps = Field(default=(), description="networks it is inside of: names of isps.yaml, AS<number>, or any")
     capacity: Annotated[CapacityModel | None, CapacityForm] = Field(
-        default=None, description="40Gbps, or {bps: 40Gbps, sessions: 20000}; unknown"
+        default=None, description="40Gbps, or {bps: 40Gbps, sessions: 20000}; default: unknown"
     )
-    fence: Countries = Field(default=(), description="the only countries whose clients it may serve; all")
+    fence: Countries = Field(default=(), description="the only countries whose clients it may serve; default: all")
 
 
 class HealthModel(Model):
     """How reports of edges age."""
 
     stale_s: Annotated[float, number(0.1, 3600)] = Field(
-        default=3.0, description="seconds after which a report is stale; 3"
+        default=3.0, description="seconds after which a report is stale; default: 3"
     )
     hold_s: Annotated[float, number(0, 86400)] = Field(
         default=7.0,
-        description="seconds for which a stale edge is treated as its last state, before it counts as down; 7",
+        description="seconds for which a stale edge is treated as its last state, before it counts as down; default: 7",
     )
     changing_s: Annotated[float, number(0, 86400)] = Field(
-        default=60.0, description="seconds after a transition for which changing_ttl is answered; 60"
+        default=60.0, description="seconds after a transition for which changing_ttl is answered; default: 60"
     )
     silence_share: Fraction = Field(
-        default=0.3, description="share of a continent's capacity whose common silence is held and not believed; 0.3"
+        default=0.3,
+        description="share of a continent's capacity whose common silence is held and not believed; default: 0.3",
     )
-    silence_edges: Annotated[int, whole(1, 65535)] = Field(default=3, description="and at least so many edges; 3")
+    silence_edges: Annotated[int, whole(1, 65535)] = Field(
+        default=3, description="that is meant, and at least so many edges; default: 3"
+    )
 
 
 class RateLimitModel(Model):
@@ -226,9 +238,13 @@ class RateLimitModel(Model):
     per_second: Annotated[int, whole(1, 1_000_000)] = Field(
         description="such answers a second to one client prefix (/24, /56)"
     )
-    slip: Annotated[int, whole(0, 10)] = Field(default=2, description="every so many-th is answered TC; 0 = none; 2")
-    window_s: Annotated[int, whole(1, 3600)] = Field(default=15, description="seconds over which is counted; 15")
-    allow: Prefixes = Field(default=(), description="prefixes never limited; loopback is always one of them")
+    slip: Annotated[int, whole(0, 10)] = Field(
+        default=2, description="every so many-th is answered TC; 0 = none; default: 2"
+    )
+    window_s: Annotated[int, whole(1, 3600)] = Field(
+        default=15, description="seconds over which is counted; default: 15"
+    )
+    allow: Prefixes = Field(default=(), description="prefixes never limited; default: none beside loopback")
 
 
 class EdgesModel(Model):
@@ -238,7 +254,7 @@ class EdgesModel(Model):
 
     edges: dict[Identifier, EdgeModel] = Field(description="each edge by its name")
     health: Annotated[HealthModel, OrEmpty] = Field(default=HealthModel(), description="how reports age")
-    rrl: RateLimitModel | None = Field(default=None, description="response rate limiting; off")
+    rrl: RateLimitModel | None = Field(default=None, description="response rate limiting; default: off")
 
 
 class IspModel(Model):

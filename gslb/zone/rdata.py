@@ -117,6 +117,8 @@ def _why(error: Exception) -> str:
     said = str(error).strip().rstrip(".")
     if isinstance(error, dns.exception.UnexpectedEnd) or said == "expecting an identifier":
         said = "something is missing at the end"
+    elif more := re.match(r"expected EOL or EOF, got \d+ (.*)", said):
+        said = f"{more[1]} is more than it takes"
     elif said.startswith("generic rdata does not start"):
         said = "a type without a form of its own is written \\# LENGTH HEX (RFC 3597)"
     if not said or isinstance(error, KeyError | IndexError | AttributeError):

@@ -31,6 +31,10 @@ class Reading(Generic[M]):
         """Whether something at or below ``location`` was left out, so that it is not known to be missing."""
         return self.document.broken or any(fault[: len(location)] == location for fault in self.faults)
 
+    def lost(self, *location: str | int) -> bool:
+        """Whether ``location`` was left out as a whole, so that nothing is known of what stands there."""
+        return self.document.broken or location in self.faults
+
     def written(self, *location: str | int) -> tuple[str, ...]:
         """The keys below ``location`` as they stand in the file, sound or not."""
         way = self.document.walk(location)
@@ -79,6 +83,9 @@ def _tell(detail: ErrorDetails, model: type[Model], document: Document, findings
             known = tuple(_model_at(model, location[:-1]).model_fields)
             reason = f"unknown key {quote(names[-1])}"
             reason += did_you_mean(names[-1], known) or f"; known are {', '.join(known)}"
+        case "value_error" if location[-1] == "[key]":
+            node = way[-1][0]
+            reason = f"{names[-2]}: {detail['ctx']['error']}"
         case "value_error":
             fault = detail["ctx"]["error"]
             if isinstance(fault, ItemError) and isinstance(detail["input"], Items):
@@ -107,7 +114,10 @@ def _mend(detail: ErrorDetails, model: type[Model], tree: Keys) -> None:
     for step in location:
         if (after := child(node, step)) is not None:
             into, last, node = node, step, after
-    if isinstance(into, Keys):
+    fault = detail["ctx"]["error"] if detail["type"] == "value_error" else None
+    if isinstance(fault, ItemError) and isinstance(node, Items):
+        node[fault.index] = _GONE
+    elif isinstance(into, Keys):
         into.pop(last, None)
     elif into is not None:
         into[last] = _GONE

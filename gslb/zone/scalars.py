@@ -247,8 +247,15 @@ def did_you_mean(value: object, words: Iterable[str]) -> str:
     if not isinstance(value, str):
         return ""
     known = {word.lower(): word for word in itertools.islice(words, 2000)}
-    near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.6)
+    lower = value.lower()
+    near = difflib.get_close_matches(lower, known, n=1, cutoff=0.75)
+    near = near or [word for word in known if len(word) == len(lower) > 2 and _slipped(word, lower)]
     return f"; did you mean {quote(known[near[0]])}?" if near else ""
+
+
+def _slipped(word: str, other: str) -> bool:
+    """Whether two words of one length differ in one letter, or in the order of their letters."""
+    return sum(a != b for a, b in zip(word, other, strict=True)) == 1 or sorted(word) == sorted(other)
 
 
 def _match(pattern: str, value: object) -> re.Match[str] | None:

@@ -220,11 +220,11 @@ def test_columns_count_characters_not_bytes(isps: IspNames) -> None:
 
 
 def test_a_hopeless_file_is_cut_short(isps: IspNames, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "MAX_FAULTS", 3)
+    monkeypatch.setattr(sheet, "MAX_ERRORS", 3)
     errors = networks("prefix\n" + "x\n" * 10, isps)[1]
     assert errors == [
         *(f"t.csv:{line}:1: prefix: 'x' is not an IP prefix" for line in (2, 3, 4)),
-        "t.csv:0:0: 7 more errors in this file are not shown",
+        "t.csv:0:0: 7 more errors of this file are not shown",
     ]
 
 

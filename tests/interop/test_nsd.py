@@ -80,8 +80,28 @@ def _truncated(_: Question, ours: Reply, theirs: Reply) -> bool:
     return "TC" in ours.flags and "TC" in theirs.flags and not (ours.answer or ours.authority or ours.additional)
 
 
+def _apex_glue(question: Question, ours: Reply, theirs: Reply) -> bool:
+    return question.rtype == "NS" and ours == theirs._replace(additional=frozenset()) and "AA" in ours.flags
+
+
+def _below_a_cut(_: Question, ours: Reply, theirs: Reply) -> bool:
+    """A CNAME that leads below a delegation: theirs adds the referral, ours stops where our zones end."""
+    referral = bool(theirs.authority) and all(record[1] == "NS" for record in theirs.authority)
+    bare = theirs._replace(authority=frozenset(), additional=frozenset())
+    return referral and ours == bare and any(record[1] == "CNAME" for record in ours.answer)
+
+
+def _links(_: Question, ours: Reply, theirs: Reply) -> bool:
+    """A chain longer than ours goes, or one without end."""
+    chain = [record for record in ours.answer if record[1] == "CNAME"]
+    return len(chain) >= 2 and ours.answer < theirs.answer and len(theirs.answer) > 8
+
+
 DIFFERENCES = {
     "ANY": Difference('ANY: HINFO "RFC8482", TTL 3600', _any),
+    "apex glue": Difference("referral with glue that fits: a referral, and nothing else", _apex_glue),
+    "below a cut": Difference("CNAME: chased within our zones, then what was found", _below_a_cut),
+    "links": Difference("CNAME: chased, at most 8 links", _links),
     "truncated": Difference("does not fit UDP: TC=1, empty sections, OPT and ECS kept", _truncated),
 }
 
@@ -142,7 +162,10 @@ def questions(rng: random.Random, count: int) -> Iterator[Question]:
             name = dns.name.Name([bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9))), *name.labels[1:]])
         elif shape == 5 and rng.random() < 0.2:
             name = dns.name.from_text(rng.choice(["example.", "other.example.", "xstatic.example.", "."]))
-        yield Question(_mixed(rng, name), rng.choice(TYPES), rng.random() < 0.7)
+        rtype = rng.choice(TYPES)
+        if shape == 6 and rng.random() < 0.1:
+            name, rtype = dns.name.from_text("big", ZONE), "TXT"  # too long for a UDP answer without EDNS
+        yield Question(_mixed(rng, name), rtype, rng.random() < 0.7)
 
 
 def reply(port: int, question: Question, *, tcp: bool = False) -> Reply:

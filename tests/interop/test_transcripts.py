@@ -9,6 +9,7 @@ as `gslbtest.asking.Dug.lines` gives it. dig runs with ``+norec``. To write the 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from gslbtest.asking import dig
 from gslbtest.serving import Server
 
 FOLDER = Path(__file__).parent / "transcripts"
+SERIAL = re.compile(r"( SOA \S+ \S+) \d+")  # follows from the zone's content, and so from any edit
 REWRITE = "GSLB_WRITE_TRANSCRIPTS"
 
 
@@ -52,10 +54,11 @@ ROWS = [row for path in sorted(FOLDER.glob("*.txt")) for row in rows(path)]
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.path.stem}-{row.line}")
 def test_a_row(sample: Server, row: Row) -> None:
     said = dig(sample.port, "+norec", *row.arguments)
+    lines = [SERIAL.sub(r"\1 SERIAL", line) for line in said.lines()]
     if os.environ.get(REWRITE):
-        _write(row, said.lines())
+        _write(row, lines)
     else:
-        assert said.lines() == list(row.wanted), f"{row.path.name}:{row.line}: {row.shows}\n{said.text}"
+        assert lines == list(row.wanted), f"{row.path.name}:{row.line}: {row.shows}\n{said.text}"
 
 
 def test_every_row_says_what_it_shows() -> None:

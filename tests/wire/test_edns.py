@@ -7,6 +7,7 @@ import ipaddress
 import dns.edns
 import dns.message
 import pytest
+from siphashc import siphash
 
 from gslb.wire import edns, message
 from gslb.wire.query import parse
@@ -109,7 +110,13 @@ def test_cookie_has_its_time(made_s: int, age_s: int, valid: bool, renewed: bool
     assert edns.verify(CLIENT, option[12:], HERE, [SECRET], made_s + age_s)
 
 
+def hashed(head: bytes) -> bytes:
+    return siphash(SECRET, CLIENT + head + HERE).to_bytes(8, "little")
+
+
 GOOD = edns.server_cookie(CLIENT, HERE, SECRET, NOW)
+VERSION_2 = b"\x02\0\0\0" + NOW.to_bytes(4)
+assert hashed(GOOD[:8]) == GOOD[8:]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +126,7 @@ GOOD = edns.server_cookie(CLIENT, HERE, SECRET, NOW)
         pytest.param(CLIENT, GOOD[:15], HERE, [SECRET], id="too short"),
         pytest.param(CLIENT, GOOD + b"\0", HERE, [SECRET], id="too long"),
         pytest.param(CLIENT, b"\x02" + GOOD[1:], HERE, [SECRET], id="version 2"),
+        pytest.param(CLIENT, VERSION_2 + hashed(VERSION_2), HERE, [SECRET], id="version 2, its hash right"),
         pytest.param(CLIENT, GOOD[:1] + b"\x01" + GOOD[2:], HERE, [SECRET], id="reserved byte changed"),
         pytest.param(CLIENT, GOOD[:-1] + bytes([GOOD[-1] ^ 1]), HERE, [SECRET], id="hash changed"),
         pytest.param(b"other---", GOOD, HERE, [SECRET], id="of another client cookie"),

@@ -58,7 +58,6 @@ records:
   gone: {CNAME: nowhere}
   odd: {CNAME: mail}
   "*.alias": {CNAME: mail}
-  loop: {CNAME: loop}
   c1: {CNAME: c2}
   c2: {CNAME: c3}
   c3: {CNAME: c4}
@@ -69,7 +68,7 @@ records:
   c8: {CNAME: mail}
   c0: {CNAME: c1}
   todel: {CNAME: host.del}
-  del: {NS: [ns.del, ns1.other.test.], DS: "12345 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+  del: {NS: [ns.del, ns1.other.test.], DS: "12345 13 2 ${DIGEST}"}
   ns.del: {A: 198.51.100.53, AAAA: "2001:db8:d::53"}
   child: {NS: [ns1]}
   big: {TXT: [BIG]}
@@ -89,7 +88,9 @@ pools:
   paris: {par-1: 1}
   six: {par-6: 1}
   usa: {nyc-1: 1}
-""".replace("BIG", ", ".join(f'"{number:03d} {"x" * 120}"' for number in range(12)))
+""".replace("${DIGEST}", "0123456789abcdef" * 4).replace(
+    "BIG", ", ".join(f'"{number:03d} {"x" * 120}"' for number in range(12))
+)
 
 CHILD = """
 zone: child.live.example.

@@ -72,6 +72,8 @@ NET4, NET6 = b"\xc6\x33\x64", b"\x20\x01\x0d\xb8\0\x01\x02"
 LONGEST = (b"\x3f" + b"x" * 63) * 3 + b"\x3d" + b"x" * 61 + b"\0"
 MANY_LABELS = b"\x01a" * 127 + b"\0"
 TOO_LONG = (b"\x3f" + b"x" * 63) * 3 + b"\x3e" + b"x" * 62 + b"\0"
+BYTES_254 = LONGEST.replace(b"\x3d" + b"x" * 61, b"\x3c" + b"x" * 60)
+BYTES_253 = LONGEST.replace(b"\x3d" + b"x" * 61, b"\x3b" + b"x" * 59)
 SOA_RDATA = b"\xc0\x0c" + b"\x02hm\xc0\x0c" + struct.pack("!5I", 7, 1, 2, 3, 4)
 TSIG_RR = rr(TSIG, b"\x08hmac-md5\0" + bytes(16), b"\x03key\0", 255)
 
@@ -196,6 +198,12 @@ QUERIES = [
         with_records(rr(A, b"", b"\x01b\xc0\x0c"), rr(A, b"", b"\xc0\x23"), opt()),
         opt=True,
     ),
+    query(
+        OTHERS,
+        "owner of 255 bytes by compression",
+        with_records(opt(), rr(A, b"", b"\x01a\xc0\x0c"), question=asks(BYTES_253)),
+        opt=True,
+    ),
 ]
 
 REFUSALS = [
@@ -235,6 +243,13 @@ REFUSALS = [
         COUNTS,
         "IXFR's SOA without its last number",
         ixfr(rr(SOA, SOA_RDATA[:-4], NAME), opt(), counts=(1, 0, 1, 1)),
+        FORMERR,
+        echo=ASKS_IXFR,
+    ),
+    refusal(
+        COUNTS,
+        "IXFR's SOA with a byte more",
+        ixfr(rr(SOA, SOA_RDATA + b"\0", NAME), opt(), counts=(1, 0, 1, 1)),
         FORMERR,
         echo=ASKS_IXFR,
     ),
@@ -299,11 +314,10 @@ REFUSALS = [
     refusal(OTHERS, "owner points into the header", with_records(opt(), rr(A, b"", b"\xc0\x04")), FORMERR),
     refusal(
         OTHERS,
-        "owner over 255 bytes by compression",
-        with_records(rr(A, b"", b"\x01a\xc0\x0c"), question=asks(LONGEST)),
+        "owner of 256 bytes by compression",
+        with_records(opt(), rr(A, b"", b"\x01a\xc0\x0c"), question=asks(BYTES_254)),
         FORMERR,
-        echo=asks(LONGEST),
-        opt=False,
+        echo=asks(BYTES_254),
     ),
     refusal(OTHERS, "rdata past the end", with_records(opt(), rr(A, bytes(4)))[:-1], FORMERR),
     refusal(OTHERS, "label type 01 in an owner", with_records(opt(), rr(A, b"", b"\x41a\0")), FORMERR),

@@ -1,0 +1,106 @@
+"""The catalogs of the state directory, for the control process: found, built by a child, remembered, pruned."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from gslb.errors import GslbError
+from gslb.server.frames import RateLimit
+from gslb.server.status import Built, Fault
+from gslb.store import files
+
+_ERROR_TAIL = 2000
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What belongs to a catalog but is no part of its arrays; it lies beside the catalog as JSON."""
+
+    warnings: tuple[Fault, ...] = ()
+    rate_limit: RateLimit | None = None
+
+
+def read_meta(catalog: Path) -> Meta | None:
+    """What lies beside a catalog file, or None where it is missing or torn; then the catalog is built again."""
+    try:
+        return msgspec.json.decode(catalog.with_suffix(".json").read_bytes(), type=Meta)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+class Kept(NamedTuple):
+    """A whole catalog of the state directory."""
+
+    generation: str
+    path: Path
+    meta: Meta
+
+
+class Catalogs:
+    """What ``zones`` and ``data`` come to, kept in ``state``."""
+
+    def __init__(self, zones: Path, data: Path, state: Path) -> None:
+        self._zones = zones
+        self._data = data
+        self._state = state
+        self._log: Any = structlog.get_logger("gslb.catalogs")
+
+    def applied(self) -> Kept | None:
+        """The catalog that was served last, where it is still whole; what is torn is set aside and told."""
+        try:
+            generation = files.applied(self._state)
+            if generation is None:
+                return None
+            path = files.catalog_path(self._state, generation)
+            files.read_catalog(path)
+        except GslbError as error:
+            self._log.warning("the catalog applied last cannot be used", reason=str(error))
+            return None
+        meta = read_meta(path)
+        if meta is None:
+            reason = f"{path.with_suffix('.json')}: not there"
+            self._log.warning("the catalog applied last cannot be used", reason=reason)
+            return None
+        return Kept(generation.hex(), path, meta)
+
+    async def generation(self) -> str:
+        """The generation of the files as they are."""
+        sources = await asyncio.to_thread(files.read_sources, self._zones, self._data, state=self._state)
+        return "" if sources.findings.errors else sources.generation.hex()
+
+    async def build(self) -> Built:
+        """Build the files as they are in a child process, against the catalog applied last."""
+        base = await asyncio.to_thread(self.applied)
+        arguments = [str(self._zones), str(self._data), str(self._state), *([str(base.path)] if base else [])]
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "gslb.server.build", *arguments,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            out, err = await child.communicate()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+            raise
+        if child.returncode:
+            said = err.decode("utf-8", "replace").strip()
+            self._log.error("the build failed", exit_code=child.returncode, said=said[-_ERROR_TAIL:])
+            last = said.splitlines()[-1] if said else ""
+            raise GslbError(f"the build ended with exit code {child.returncode}{': ' if last else ''}{last}")
+        return msgspec.json.decode(out, type=Built)
+
+    def remember(self, built: Built) -> None:
+        """The catalog is served: keep it as the base of what comes, and few others."""
+        generation = bytes.fromhex(built.generation)
+        files.set_applied(self._state, generation)
+        files.prune(self._state, [generation])
+        for path in (self._state / "catalog").glob("*.json"):
+            if not path.with_suffix(".cat").exists():
+                path.unlink(missing_ok=True)

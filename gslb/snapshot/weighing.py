@@ -1,0 +1,171 @@
+"""Rows of steering: the levels of some classes and the state of their pool → edges with weights, for the draw.
+
+A row holds the edges that a class may get, in level order and inside a level in the pool's order, with their weights
+after spill (`policy.spill`). Its flags: ROW_FAIL_OPEN where the availability of all levels together is below the
+policy's ``panic``, or is nothing; ROW_CHANGING where an edge of the levels down to the last one in use, or of any level
+if the row is empty, had a transition a moment ago.
+
+**Failing open** a row ignores headroom and room: it is made of the living edges by nominal weight, level by level as
+ever; where none lives, of the unknown ones; where none is unknown, of those that are down. Drained edges, weight 0 and
+fenced-off edges never come back. A closed policy has an empty row instead.
+
+**More than 16 edges**: levels that fit are kept whole; of the level at which the row runs over the heaviest edges stay
+(of equal ones, the earlier in the pool), with their weights raised so that the level keeps its share; what would come
+after it is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gslb.policy import draw, spill
+from gslb.snapshot.layout import (
+    LEVEL_NEVER,
+    ROW_CHANGING,
+    ROW_FAIL_OPEN,
+    STEERING_WIDTH,
+    VERDICT_DOWN,
+    VERDICT_UNKNOWN,
+    VERDICT_UP,
+)
+
+U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
+U32 = npt.NDArray[np.uint32]
+F64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_MILLI: Final = 1000.0
+
+
+class PoolState(NamedTuple):
+    """The edges of a pool as one family of addresses sees them now, one element an edge, in the pool's order.
+
+    ``edges`` are edge rows; ``verdict`` is layout.VERDICT_*; ``changing`` is True soon after a transition.
+    """
+
+    edges: U16
+    supply: spill.Supply
+    verdict: U8
+    changing: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of `layout.STEERING_SECTIONS`: five columns of shape (classes, 16), zero past ``count``, and two a row."""
+
+    edge: U16
+    level: U8
+    weight: U32
+    reciprocal: U32
+    count: U8
+    flags: U8
+
+
+def rows(of_classes: U8, pool: PoolState, panic_milli: int, closed: bool) -> Rows:
+    """One row for each class; ``of_classes`` has their levels, uint8 of shape (classes, edges), 255 = never."""
+    taking_part = np.flatnonzero(pool.supply.nominal > 0)
+    if len(taking_part) < of_classes.shape[1]:
+        of_classes = of_classes[:, taking_part]
+        pool = PoolState(
+            pool.edges[taking_part],
+            spill.Supply(*(column[taking_part] for column in pool.supply)),
+            pool.verdict[taking_part],
+            pool.changing[taking_part],
+        )
+    spilled = spill.spill(of_classes, pool.supply)
+    weight = spill.weights(of_classes, pool.supply.effective, spilled)
+    panic = (spilled.available == 0) | ((spilled.available > 0) & (spilled.available < panic_milli / _MILLI))
+    if panic.any():
+        weight[panic] = 0.0 if closed else _opened(of_classes[panic], pool)
+    edge, level, kept, count = _ordered(of_classes, pool.edges, weight, spilled.levels)
+    reciprocal = np.zeros_like(kept)
+    longest = int(count.max(initial=0))
+    reciprocal[:, :longest] = draw.reciprocals(kept[:, :longest])
+    changing = _changing(of_classes, pool.changing, level, count)
+    flags = np.where(panic, ROW_FAIL_OPEN, 0) | np.where(changing, ROW_CHANGING, 0)
+    return Rows(edge, level, kept, reciprocal, count, flags.astype(np.uint8))
+
+
+def _opened(of_classes: U8, pool: PoolState) -> F64:
+    """Weights of classes that fail open: of each class, those of its edges that have the best verdict in it."""
+    found = np.zeros(of_classes.shape)
+    pending = np.ones(len(of_classes), dtype=np.bool_)
+    nobody_knows = np.full(len(pool.edges), spill.UNKNOWN, dtype=np.int64)
+    for verdict in (VERDICT_UP, VERDICT_UNKNOWN, VERDICT_DOWN):
+        candidates = pool.verdict == verdict
+        now = pending & (of_classes[:, candidates] != LEVEL_NEVER).any(axis=1)
+        if now.any():
+            supply = pool.supply._replace(
+                effective=np.where(candidates, pool.supply.nominal, 0), spare_kbps=nobody_knows, load_kbps=nobody_knows
+            )
+            found[now] = spill.weights(of_classes[now], supply.effective, spill.spill(of_classes[now], supply))
+            pending &= ~now
+    return found
+
+
+def _ordered(of_classes: U8, edges: U16, weight: F64, used: tuple[int, ...]) -> tuple[U16, U8, U32, U8]:
+    """Edge, level and weight of each row's edges in their order, and how many they are."""
+    classes, width = of_classes.shape
+    count = np.count_nonzero(weight, axis=1)
+    places = spill.level_places(of_classes, used)
+    over = count > STEERING_WIDTH
+    if over.any():
+        weight[over] = _heaviest(places[over], weight[over])
+        count = np.minimum(count, STEERING_WIDTH)
+    found = (
+        np.zeros((classes, STEERING_WIDTH), dtype=np.uint16),
+        np.zeros((classes, STEERING_WIDTH), dtype=np.uint8),
+        np.zeros((classes, STEERING_WIDTH), dtype=np.uint32),
+        count.astype(np.uint8),
+    )
+    longest = int(count.max(initial=0))
+    if not longest:
+        return found
+    # One number an edge, by which it sorts: level, then pool order; those left out go last.
+    small = np.uint16 if (len(used) + 1) * width < 0xFFFF else np.uint32
+    left_out = np.iinfo(small).max
+    keys = (places * width + np.arange(width)).astype(small)
+    keys[weight == 0] = left_out
+    keys.sort(axis=1)
+    first = keys[:, :longest]
+    filled = first != left_out
+    level, at = np.divmod(np.where(filled, first, 0).astype(small), small(width))
+    by_row = np.arange(0, classes * width, width)[:, None]
+    found[0][:, :longest] = edges[at] * filled
+    found[1][:, :longest] = np.array(used, dtype=np.uint8)[level] * filled
+    found[2][:, :longest] = weight.reshape(-1).take(at + by_row) * filled
+    return found
+
+
+def _heaviest(places: npt.NDArray[np.intp], weight: F64) -> F64:
+    """Weights of rows with more than 16 edges, with only 16 left above 0."""
+    width = weight.shape[1]
+    at = np.broadcast_to(np.arange(width), weight.shape)
+    order = np.lexsort((at, -weight, np.where(weight > 0, places, width)), axis=1)[:, :STEERING_WIDTH]
+    kept = np.zeros(weight.shape, dtype=np.bool_)
+    np.put_along_axis(kept, order, True, axis=1)
+    last = np.take_along_axis(places, order[:, -1:], axis=1)
+    in_last = (places == last) & (weight > 0)
+    all_sum = np.where(in_last, weight, 0.0).sum(axis=1, keepdims=True)
+    kept_sum = np.where(in_last & kept, weight, 0.0).sum(axis=1, keepdims=True)
+    raised = np.where(kept, np.where(in_last, np.rint(weight * (all_sum / kept_sum)), weight), 0.0)
+    largest = raised.max(axis=1, keepdims=True)
+    if (largest > spill.MAX_WEIGHT).any():
+        shrunk = np.rint(raised / largest * float(spill.MAX_WEIGHT))
+        raised = np.where(largest > spill.MAX_WEIGHT, np.where(kept, np.maximum(shrunk, 1.0), 0.0), raised)
+    return raised
+
+
+def _changing(of_classes: U8, changing: Mask, level: U8, count: U8) -> Mask:
+    """Which classes had a transition among the edges that could be in their row."""
+    if not changing.any():
+        return np.zeros(len(of_classes), dtype=np.bool_)
+    best = of_classes[:, changing].min(axis=1)
+    last = np.where(count > 0, level.max(axis=1), LEVEL_NEVER - 1)
+    found: Mask = best <= last
+    return found
