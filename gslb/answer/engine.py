@@ -12,16 +12,13 @@ from typing import Final
 
 from gslb.answer import service as steered
 from gslb.answer.explain import explain
-from gslb.answer.lookup import CUT, HIT, OUTSIDE, WILDCARD, find_name, rrset_of
+from gslb.answer.lookup import CUT, HIT, MAX_LINKS, OUTSIDE, WILDCARD, find_name, rrset_of
 from gslb.snapshot.catalog import Catalog
 from gslb.snapshot.layout import NAME_CNAME, NONE32
 from gslb.snapshot.rows import NameRow
 from gslb.snapshot.steering import Steering
 from gslb.wire import codes, edns, message
 from gslb.wire.query import Query, Refusal, parse
-
-MAX_LINKS: Final = 8
-"""CNAMEs followed in one answer at most."""
 
 _STORED4, _STORED6 = 16, 28  # bytes of a stored A and AAAA record
 _TCP_LIMIT: Final = 65535

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from gslb.answer import service as steered
-from gslb.answer.lookup import CUT, HIT, OUTSIDE, WILDCARD, find_name
+from gslb.answer.lookup import CUT, HIT, MAX_LINKS, OUTSIDE, WILDCARD, alias_of, find_name
 from gslb.model.names import to_text
 from gslb.model.view import View
 from gslb.policy import draw
@@ -66,6 +66,7 @@ class Explanation(msgspec.Struct, frozen=True):
     client: str
     generation: str
     state_ms: int
+    aliases: list[str] = []
     service: str = ""
     pool: str = ""
     affinity: str = ""
@@ -80,7 +81,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
     def lines(self) -> Iterator[str]:
         """One fact a line, the decision first."""
-        yield f"name {self.name} is {self.kind}"
+        yield f"name {self.name} is {''.join(f'an alias of {name}, which is ' for name in self.aliases)}{self.kind}"
         if self.service:
             yield f"service {self.service}, pool {self.pool}, affinity {self.affinity}"
         yield f"client {self.client}"
@@ -97,9 +98,15 @@ class Explanation(msgspec.Struct, frozen=True):
 
 def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, source: bytes) -> Explanation:
     """Explain the answer to a lower-case wire name for a client subnet, or for the packed address of a resolver."""
+    asked, aliases = name, []
     found, row = find_name(catalog, name, codes.A)
+    while found in (HIT, WILDCARD) and len(aliases) < MAX_LINKS and (target := alias_of(catalog, row)) is not None:
+        aliases.append(to_text(target))
+        name = target.lower()
+        found, row = find_name(catalog, name, codes.A)
     told = Explanation(
-        name=to_text(name),
+        name=to_text(asked),
+        aliases=aliases,
         kind=_kind(catalog, found, row),
         client=_client_text(ecs, source),
         generation=catalog.generation.hex()[:16],

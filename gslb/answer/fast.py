@@ -32,6 +32,6 @@ def wanted(environment: os._Environ[str] | dict[str, str]) -> bool:
     return environment.get(OFF_SWITCH, "") in ("", "0")
 
 
-def answer(packet: bytes, source: bytes, now_s: int, draw: int) -> bytes | None | Miss:
+def answer(packet: bytes, source: bytes, now_s: int, draw: int) -> bytes | Miss | None:
     """The reply to a packet from the packed address ``source``, or `MISS`."""
     return MISS

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from gslb.snapshot.catalog import Catalog
-from gslb.snapshot.layout import NAME_APEX, NAME_CUT, NONE32
+from gslb.snapshot.layout import NAME_APEX, NAME_CNAME, NAME_CUT, NONE32
 from gslb.snapshot.rows import RRsetRow
+from gslb.wire import codes, message
 
 HIT: Final = 0  # the name itself
 WILDCARD: Final = 1  # the "*" name that stands for it (RFC 4592)
@@ -14,7 +15,8 @@ CUT: Final = 2  # a delegation at or above it
 ABSENT: Final = 3  # no such name: the row is its closest encloser
 OUTSIDE: Final = 4  # in no zone of ours: no row
 
-_DS: Final = 43
+MAX_LINKS: Final = 8
+"""CNAMEs followed in one answer at most."""
 
 
 def find_name(catalog: Catalog, name: bytes, qtype: int) -> tuple[int, int]:
@@ -26,8 +28,8 @@ def find_name(catalog: Catalog, name: bytes, qtype: int) -> tuple[int, int]:
     if row >= 0:
         entry = catalog.names[row]
         if entry.flags & NAME_CUT:
-            return (HIT if qtype == _DS else CUT), row
-        if qtype == _DS and entry.flags & NAME_APEX and entry.parent_side != NONE32:
+            return (HIT if qtype == codes.DS else CUT), row
+        if qtype == codes.DS and entry.flags & NAME_APEX and entry.parent_side != NONE32:
             return HIT, entry.parent_side
         return HIT, row
     row = catalog.closest(name)
@@ -39,6 +41,12 @@ def find_name(catalog: Catalog, name: bytes, qtype: int) -> tuple[int, int]:
     if entry.wildcard != NONE32:
         return WILDCARD, entry.wildcard
     return ABSENT, row
+
+
+def alias_of(catalog: Catalog, row: int) -> bytes | None:
+    """The target of a name's CNAME, letter case kept, or None where it has none."""
+    rrset = rrset_of(catalog, row, codes.CNAME) if catalog.names[row].flags & NAME_CNAME else None
+    return None if rrset is None else bytes(catalog.blob[rrset.blob + message.RDATA_AT : rrset.blob + rrset.length])
 
 
 def rrset_of(catalog: Catalog, row: int, rtype: int) -> RRsetRow | None:

@@ -54,8 +54,8 @@ class FactColumns:
         """The number by which `add` knows a text."""
         return self._strings.setdefault(text, len(self._strings))
 
-    def add(self, country: int, region: int, isp: int, continent: int, asn: int, lat: float, lon: float) -> None:
-        """One more fact: texts by their numbers, coordinates NaN where unknown."""
+    def add(self, country: int, region: int, continent: int, isp: int, asn: int, lat: float, lon: float) -> int:
+        """One more fact, texts by their numbers, coordinates NaN where unknown; returns its number, counted from 0."""
         self._country.append(country)
         self._region.append(region)
         self._isp.append(isp)
@@ -63,12 +63,14 @@ class FactColumns:
         self._asn.append(asn)
         self._lat.append(lat)
         self._lon.append(lon)
+        return len(self._lon) - 1
 
-    def add_view(self, view: View) -> None:
-        """One more fact, as a view."""
+    def add_view(self, view: View) -> int:
+        """One more fact, as a view; returns its number."""
         text = self.text
         lat, lon = math.nan if view.lat is None else view.lat, math.nan if view.lon is None else view.lon
-        self.add(text(view.country), text(view.region), text(view.isp), text(view.continent), view.asn, lat, lon)
+        places = text(view.country), text(view.region), text(view.continent)
+        return self.add(*places, text(view.isp), view.asn, lat, lon)
 
     def table(self) -> tuple[ViewTable, U32]:
         """The distinct facts, behind an unknown one, and for each fact added its row among them."""

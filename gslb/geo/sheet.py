@@ -50,6 +50,11 @@ class Sheet:
         if self._decodes():
             self._read_header(known, required)
 
+    @property
+    def sound(self) -> bool:
+        """Whether no error has been noted so far."""
+        return not self._errors.count
+
     def index(self, column: str) -> int:
         """Where a column's value is among the fields of a row; that of a column the table has not is empty."""
         return self._at.get(column, -1)

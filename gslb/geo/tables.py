@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime
+from operator import itemgetter
 from typing import TypeVar
 
 from gslb.errors import Findings
@@ -31,6 +32,8 @@ RTT_COLUMNS = ("country", "region", "isp", "pop", "rtt_ms")
 DEMAND_COLUMNS = ("time", "service", "country", "region", "isp", "demand_bps")
 MAX_RTT_MS = 10_000
 
+_REMEMBERED = 1 << 16  # rows' facts: enough for tables that repeat theirs, little memory for those that do not
+
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _REGION = re.compile(r"[A-Z0-9]{1,3}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -47,14 +50,14 @@ def read_networks(path: str, text: bytes, isps: IspNames, findings: Findings) ->
     facts = _FactReader(sheet, isps)
     lists = {32: PrefixList(32), 64: PrefixList(64)}
     at_prefix = sheet.index("prefix")
-    for number, (line, fields) in enumerate(sheet.rows()):
-        facts.read(line, fields)
+    for line, fields in sheet.rows():
+        fact = facts.read(line, fields)
         try:
             bits, start, length = parse_prefix(fields[at_prefix])
         except ValueError as error:
             sheet.fault(line, "prefix", str(error))
             continue
-        lists[bits].add(start, length, number, line)
+        lists[bits].add(start, length, fact, line)
     table, row_of = facts.columns.table()
     v4, again4 = lists[32].sorted(row_of)
     v6, again6 = lists[64].sorted(row_of)
@@ -154,27 +157,35 @@ class _Row:
 
 
 class _FactReader:
-    """The facts of a table's rows. Networks and places that come again, as most do, are looked up."""
+    """The facts of a table's rows. What comes again, as most of it does, is looked up and not read again."""
 
     def __init__(self, sheet: Sheet, isps: IspNames) -> None:
         self.columns = FactColumns()
         self._sheet = sheet
         self._isps = isps
-        self._at = tuple(sheet.index(column) for column in NETWORK_COLUMNS[1:])
+        self._values = itemgetter(*(sheet.index(column) for column in NETWORK_COLUMNS[1:]))
+        self._rows: dict[tuple[str, ...], int] = {}
         self._networks: dict[tuple[str, str], tuple[int, int]] = {}
         self._places: dict[tuple[str, str], tuple[int, int, int]] = {}
 
-    def read(self, line: int, fields: list[str]) -> None:
-        """Add the fact of a row; a value that cannot be read is told and taken for unknown."""
-        at_isp, at_asn, at_country, at_region, at_lat, at_lon = self._at
-        named = fields[at_isp], fields[at_asn]
+    def read(self, line: int, fields: list[str]) -> int:
+        """The number of a row's fact; a value that cannot be read is told and taken for unknown."""
+        values = self._values(fields)
+        number = self._rows.get(values)
+        if number is None:
+            number = self._add(line, fields, *values)
+            if self._sheet.sound and len(self._rows) < _REMEMBERED:
+                self._rows[values] = number
+        return number
+
+    def _add(
+        self, line: int, fields: list[str], isp_text: str, asn_text: str, country: str, region: str, lat: str, lon: str
+    ) -> int:
+        named, where = (isp_text, asn_text), (country, region)
         isp, asn = self._networks.get(named) or self._network(line, fields, named)
-        where = fields[at_country], fields[at_region]
-        country, region, continent = self._places.get(where) or self._place(line, fields, where)
-        lat = lon = math.nan
-        if fields[at_lat] or fields[at_lon]:
-            lat, lon = self._coordinates(line, fields, fields[at_lat], fields[at_lon])
-        self.columns.add(country, region, isp, continent, asn, lat, lon)
+        place = self._places.get(where) or self._place(line, fields, where)
+        coordinates = self._coordinates(line, fields, lat, lon) if lat or lon else (math.nan, math.nan)
+        return self.columns.add(*place, isp, asn, *coordinates)
 
     def _network(self, line: int, fields: list[str], named: tuple[str, str]) -> tuple[int, int]:
         row = _Row(self._sheet, line, fields)
@@ -197,14 +208,17 @@ class _FactReader:
         self._places[where] = found
         return found
 
-    def _coordinates(self, line: int, fields: list[str], lat_text: str, lon_text: str) -> tuple[float, float]:
-        if lat_text and lon_text:
+    def _coordinates(self, line: int, fields: list[str], lat: str, lon: str) -> tuple[float, float]:
+        try:
+            if lat and lon:
+                return _lat(lat), _lon(lon)
+        except ValueError:
             row = _Row(self._sheet, line, fields)
-            lat = row.read("lat", lambda text: _number(text, -90, 90))
-            lon = row.read("lon", lambda text: _number(text, -180, 180))
-            return (math.nan, math.nan) if lat is None or lon is None else (lat, lon)
-        column, text, other = ("lat", lat_text, "lon") if lat_text else ("lon", lon_text, "lat")
-        self._sheet.fault(line, column, f"{text!r} stands without {other}")
+            row.read("lat", _lat)
+            row.read("lon", _lon)
+        else:
+            column, text, other = ("lat", lat, "lon") if lat else ("lon", lon, "lat")
+            self._sheet.fault(line, column, f"{text!r} stands without {other}")
         return math.nan, math.nan
 
 
@@ -213,6 +227,14 @@ def _number(text: str, low: float, high: float) -> float:
     if number is None or not low <= number <= high:
         raise ValueError(f"{text!r} is not a number from {low} to {high}")
     return number
+
+
+def _lat(text: str) -> float:
+    return _number(text, -90, 90)
+
+
+def _lon(text: str) -> float:
+    return _number(text, -180, 180)
 
 
 def _asn(text: str) -> int:

@@ -40,6 +40,7 @@ class Reloader:
         self._apply = apply
         self._changed = changed
         self._applied = ""
+        self._warnings: tuple[Fault, ...] = ()  # of what is applied
         self._lock = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._pending: Built | None = None
@@ -48,7 +49,7 @@ class Reloader:
     def adopt(self, generation: str, warnings: tuple[Fault, ...] = ()) -> None:
         """The catalog of ``generation`` is served already: from the state directory, at start."""
         self._applied = generation
-        self.status.warnings = warnings
+        self._warnings = self.status.warnings = warnings
 
     def request(self) -> None:
         """Ask for a reading soon; many requests are one."""
@@ -84,8 +85,8 @@ class Reloader:
     async def _reload(self, force: bool) -> str:
         """What came of it: a key of `ReloadStatus.counts`."""
         generation = await self._read()
-        if generation == self._applied:
-            self._settle("ok", errors=())
+        if generation and generation == self._applied:
+            self._settle("ok", errors=(), warnings=self._warnings)
             return "unchanged"
         built = self._pending
         if built is None or built.generation != generation:
@@ -98,7 +99,7 @@ class Reloader:
             return "pending"
         if built.generation != self._applied:
             await self._apply(built)
-            self._applied = built.generation
+            self._applied, self._warnings = built.generation, built.warnings
         self._settle("ok", errors=(), warnings=built.warnings)
         return "applied"
 
@@ -111,13 +112,11 @@ class Reloader:
         state: str,
         *,
         errors: tuple[Fault, ...],
-        warnings: tuple[Fault, ...] | None = None,
+        warnings: tuple[Fault, ...],
         pending: Pending | None = None,
     ) -> None:
         status = self.status
-        status.state, status.errors, status.pending = state, errors, pending
-        if warnings is not None:
-            status.warnings = warnings
+        status.state, status.errors, status.warnings, status.pending = state, errors, warnings, pending
         if pending is None:
             self._pending = None
 

@@ -75,11 +75,6 @@ def _any(question: Question, ours: Reply, theirs: Reply) -> bool:
     return question.rtype == "ANY" and all(record[1:] == ("HINFO", 3600, '"RFC8482" ""') for record in ours.answer)
 
 
-def _truncated(_: Question, ours: Reply, theirs: Reply) -> bool:
-    """Theirs carries what fits; ours nothing, and the client comes back by TCP either way."""
-    return "TC" in ours.flags and "TC" in theirs.flags and not (ours.answer or ours.authority or ours.additional)
-
-
 def _apex_glue(question: Question, ours: Reply, theirs: Reply) -> bool:
     return question.rtype == "NS" and ours == theirs._replace(additional=frozenset()) and "AA" in ours.flags
 
@@ -102,7 +97,6 @@ DIFFERENCES = {
     "apex glue": Difference("referral with glue that fits: a referral, and nothing else", _apex_glue),
     "below a cut": Difference("CNAME: chased within our zones, then what was found", _below_a_cut),
     "links": Difference("CNAME: chased, at most 8 links", _links),
-    "truncated": Difference("does not fit UDP: TC=1, empty sections, OPT and ECS kept", _truncated),
 }
 
 
@@ -186,9 +180,7 @@ def reply(port: int, question: Question, *, tcp: bool = False) -> Reply:
 
 def _records(section: list[dns.rrset.RRset]) -> frozenset[Record]:
     return frozenset(
-        (str(rrset.name).lower(), dns.rdatatype.to_text(rrset.rdtype), rrset.ttl, rdata.to_text().lower())
-        if rrset.rdtype != dns.rdatatype.HINFO
-        else (str(rrset.name).lower(), "HINFO", rrset.ttl, rdata.to_text())
+        (str(rrset.name).lower(), dns.rdatatype.to_text(rrset.rdtype), rrset.ttl, rdata.to_text())
         for rrset in section
         for rdata in rrset
     )

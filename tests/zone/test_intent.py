@@ -69,7 +69,9 @@ def checked(files: dict[str, str]) -> Intent:
 
 def zone_with(text: str, **files: str) -> dict[str, str]:
     head = 'zone: live.example.\nrecords: {"@": {NS: ns.other.example.}}\npools: {p: {e: 1}}\n'
-    edges = "edges: {e: {pop: p, addresses: {v4: 192.0.2.1}, location: {country: DE, lat: 1, lon: 1}}}\n"
+    edges = (
+        "edges: {e: {pop: p, addresses: {v4: 192.0.2.1, v6: '2001:db8::1'}, location: {country: DE, lat: 1, lon: 1}}}\n"
+    )
     return {"zones/edges.yaml": edges, "zones/live.yaml": head + text, **{f"zones/{k}": v for k, v in files.items()}}
 
 
@@ -155,12 +157,13 @@ def test_keys_of_a_service(text: str, differs: dict[str, object]) -> None:
     assert services[wire("a.live.example.")] == Service(name=wire("a.live.example."), pool="p", **differs)  # type: ignore[arg-type]
 
 
+OTHER = "ns.other.example. hostmaster.live.example."
 SOAS = [
-    ("", "ns.other.example. hostmaster.live.example. 0 3600 600 604800 60", 300),
-    ("soa: {mname: ns1, rname: a\\.b.other.example., serial: 7}", "ns1.live.example. a\\.b.other.example. 7 3600 600 604800 60", 300),
-    ("soa: {refresh: 1h, retry: 1m, expire: 1d, negative_ttl: 5, ttl: 9}", "ns.other.example. hostmaster.live.example. 0 3600 60 86400 5", 9),
-    ("soa: ", "ns.other.example. hostmaster.live.example. 0 3600 600 604800 60", 300),
-]  # fmt: skip
+    ("", f"{OTHER} 0 3600 600 604800 60", 300),
+    ("soa: ", f"{OTHER} 0 3600 600 604800 60", 300),
+    ("soa: {refresh: 1h, retry: 1m, expire: 1d, negative_ttl: 5, ttl: 9}", f"{OTHER} 0 3600 60 86400 5", 9),
+    ("soa: {mname: ns1, rname: a\\.b.c., serial: 7}", "ns1.live.example. a\\.b.c. 7 3600 600 604800 60", 300),
+]
 
 
 @pytest.mark.parametrize(("text", "rdata", "ttl_s"), SOAS)

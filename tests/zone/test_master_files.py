@@ -122,7 +122,7 @@ def test_parentheses_that_are_never_closed_cost_a_bounded_time() -> None:
 
 
 WORDS = st.sampled_from(
-    ["a", "@", "$ORIGIN", "$TTL", "6", "IN", "A", "TXT", "192.0.2.1", '"x"', '"', "()", "(", ")", ";", "\\", "\n", "\n "]
+    ["a", "@", "$ORIGIN", "$TTL", "6", "IN", "A", "TXT", "192.0.2.1", '"x"', '"', "(", ")", ";", "\\", "\n", "\n "]
 )  # fmt: skip
 
 
