@@ -15,6 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ADDRESS ?= 127.0.0.1
 PORT ?= 5300
 ADMIN ?= 127.0.0.1:8053
+STATE ?= .state
 # Compiled sources need a new installation when they change; Python is run where it stands.
 COMPILED := $(shell find gslb -name '*.pyx' -o -name '*.pxd' -o -name '*.c')
 
@@ -26,14 +27,14 @@ help:
 
 run: .venv/installed
 	@dig() { echo "dig @$(ADDRESS) -p $(PORT) +short $$*"; }; \
-	echo "Serving zones/ and data/ on $(ADDRESS) port $(PORT), UDP and TCP, with the embedded store; state in .state/."; \
+	echo "Serving zones/ and data/ on $(ADDRESS) port $(PORT), UDP and TCP, with the embedded store; state in $(STATE)."; \
 	echo "A made-up live-streaming network: 10 PoPs on 4 continents, and viewers on documentation addresses."; \
 	echo "Once it is ready, ask as a viewer in Shanghai, one in Berlin, one in Virginia; then ask why:"; \
 	dig pull.live.example A +subnet=198.51.100.0/28; \
 	dig pull.live.example A +subnet=198.51.100.128/28; \
 	dig pull.live.example AAAA +subnet=2001:db8:c00d::/48; \
 	dig pull.live.example CH TXT +subnet=198.51.100.0/28
-	@exec $(BIN)/gslb serve --zones zones --data data --state .state --listen $(ADDRESS):$(PORT) --admin $(ADMIN)
+	@exec $(BIN)/gslb serve --zones zones --data data --state $(STATE) --listen $(ADDRESS):$(PORT) --admin $(ADMIN)
 
 test: packages .venv/dev
 	@$(MAKE) checks suite suite-without-extensions
@@ -63,10 +64,9 @@ endif
 soak: packages .venv/dev
 	@$(BIN)/pytest -m soak
 
-# Write the answers in tests/interop/transcripts/ anew; read the difference before it is kept.
+# Write the answers in tests/interop/transcripts/ and the outputs in the documents anew; read the difference.
 transcripts: .venv/dev
-	@GSLB_WRITE_TRANSCRIPTS=1 $(BIN)/pytest -q -n 0 tests/interop/test_transcripts.py
-	@$(BIN)/pytest -q tests/interop/test_transcripts.py
+	@GSLB_WRITE_TRANSCRIPTS=1 $(BIN)/pytest -q -n 0 tests/interop/test_transcripts.py tests/project/test_docs.py
 
 bench: .venv/dev
 	@PYTHONPATH=tests/lib $(BIN)/python tests/bench/bench.py

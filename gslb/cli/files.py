@@ -15,8 +15,6 @@ if TYPE_CHECKING:  # imported by the verb that needs it
 
     from gslb.model.demand import Demand
     from gslb.snapshot.catalog import Catalog
-    from gslb.snapshot.compile import Files
-    from gslb.store.files import Sources
 
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="[default: data beside the zones]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
@@ -70,10 +68,8 @@ def diff(
     from gslb.snapshot.diff import diff as compare
 
     sides = [_catalog(path) for path in (old, new)]
-    errors = sorted({error for _, _, found in sides for error in found}, key=ConfigError.place)
-    if errors:
-        for error in errors:
-            print(error)
+    if errors := dict.fromkeys(str(error) for _, _, found in sides for error in found):
+        print("\n".join(errors))
         raise typer.Exit(FAILURE)
     (before, _, _), (after, demand, _) = sides
     assert before is not None
@@ -100,23 +96,23 @@ def locate(
     from gslb.cli import FAILURE
     from gslb.cli.show import located, located_lines
     from gslb.geo.view import locate as find
+    from gslb.server.build import read
 
     try:
         network = ipaddress.ip_network(client, strict=False)
     except ValueError:
         raise GslbError(f"{client!r} is neither an address nor a prefix") from None
-    sources, files = _read(*folders(zones, data))
-    found = find(files.layers, network.network_address.packed, network.prefixlen)
+    reading = read(*folders(zones, data))
+    found = find(reading.files.layers, network.network_address.packed, network.prefixlen)
     if as_json:
         import msgspec
 
         print(msgspec.json.encode(located(found)).decode())
     else:
         print("\n".join(located_lines(found)))
-    errors = {*sources.findings.errors, *files.findings.errors}
-    for error in sorted(errors, key=ConfigError.place):
+    for error in reading.errors:
         print(error, file=sys.stderr)
-    if errors:
+    if reading.errors:
         raise typer.Exit(FAILURE)
 
 
@@ -126,32 +122,21 @@ def folders(path: Path, data: Path | None = None) -> tuple[Path, Path]:
     return zones, data if data is not None else zones.parent / "data"
 
 
-def _read(zones: Path, data: Path) -> tuple[Sources, Files]:
-    from gslb.snapshot import compile as compiling
-    from gslb.store import files
-
-    sources = files.read_sources(zones, data)
-    return sources, compiling.read(sources.zone_files, sources.tables, sources.databases)
-
-
 def _catalog(path: Path) -> tuple[Catalog | None, Sequence[Demand], list[ConfigError]]:
     """A catalog, from its file or built of the files of a folder; the demand beside it; what is wrong."""
-    from gslb.snapshot import compile as compiling
+    from gslb.server.build import read
     from gslb.snapshot.catalog import Catalog
+    from gslb.snapshot.compile import in_memory
     from gslb.store import files
 
     if path.is_file():
         return Catalog(files.read_catalog(path), verify=False), (), []
     if not path.is_dir():
         raise GslbError(f"{path}: neither a catalog file nor a folder")
-    sources, read = _read(*folders(path))
-    arrays = compiling.build(read)
-    errors = [*sources.findings.errors, *read.findings.errors]
-    return Catalog(compiling.in_memory(arrays)) if arrays and not errors else None, read.demand, errors
+    reading = read(*folders(path))
+    arrays = reading.build()
+    return Catalog(in_memory(arrays)) if arrays else None, reading.files.demand, reading.errors
 
 
-def _told(faults: set[ConfigError]) -> list[dict[str, object]]:
-    return [
-        {"path": each.path, "line": each.line, "column": each.column, "message": each.reason}
-        for each in sorted(faults, key=ConfigError.place)
-    ]
+def _told(faults: list[ConfigError]) -> list[dict[str, object]]:
+    return [{"path": each.path, "line": each.line, "column": each.column, "message": each.reason} for each in faults]

@@ -139,7 +139,7 @@ def carve(starts: Addresses, values: Values, blocks: Sequence[Block], bits: int)
     dtype = dtype_of(bits)
     lasts = [block.start | ((1 << (bits - block.length)) - 1) for block in blocks]
     edges = [block.start for block in blocks] + [last + 1 for last in lasts if last + 1 < 1 << bits]
-    cut = np.union1d(starts, np.array(edges, dtype=dtype))
+    cut = _inserted(starts, np.array(sorted(set(edges)), dtype=dtype))
     laid = values[np.searchsorted(starts, cut, side="right") - 1]
     keep = np.ones(len(cut), dtype=np.bool_)
     for block, last in zip(blocks, lasts, strict=True):
@@ -211,6 +211,13 @@ def _boundaries(layers: Sequence[Prefixes], masks: Addresses, bits: int) -> Addr
         lasts = layer.starts | masks[layer.lens]
         parts.append(lasts[lasts != masks[0]] + dtype.type(1))
     return _distinct(np.concatenate(parts))
+
+
+def _inserted(starts: Addresses, edges: Addresses) -> Addresses:
+    """Both, ascending and each once, for a few edges among many starts."""
+    at = np.searchsorted(starts, edges)
+    missing = starts[np.minimum(at, len(starts) - 1)] != edges
+    return np.insert(starts, at[missing], edges[missing])
 
 
 def _distinct(numbers: Values) -> Values:

@@ -11,8 +11,10 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy.typing as npt
 
 from gslb.errors import ConfigError, GslbError
 from gslb.server.catalogs import Meta, read_meta
@@ -20,8 +22,39 @@ from gslb.server.frames import RateLimit
 from gslb.server.status import Built, Fault, Moved
 from gslb.snapshot import compile as compiling
 from gslb.snapshot.catalog import Catalog
+from gslb.snapshot.compile import Files
 from gslb.snapshot.diff import diff
 from gslb.store import files
+from gslb.store.files import Sources
+
+
+class Reading(NamedTuple):
+    """All files, read and checked. `build` may find more faults than were there before it."""
+
+    sources: Sources
+    files: Files
+
+    def build(self) -> dict[str, npt.NDArray[Any]] | None:
+        """The sections of the catalog, or None where there are errors."""
+        arrays = None if self.sources.findings.errors else compiling.build(self.files)
+        return None if self.errors else arrays
+
+    @property
+    def errors(self) -> list[ConfigError]:
+        """Every error, sorted by place. Where there are no zones to read, what follows from that is left out."""
+        missing = self.sources.findings.errors and not self.sources.zone_files
+        return _sorted(self.sources.findings.errors, [] if missing else self.files.findings.errors)
+
+    @property
+    def warnings(self) -> list[ConfigError]:
+        """Every warning, sorted by place."""
+        return _sorted(self.sources.findings.warnings, self.files.findings.warnings)
+
+
+def read(zones: Path, data: Path, state: Path | None = None) -> Reading:
+    """Read the files as they are; ``state`` remembers what large ones hashed to."""
+    sources = files.read_sources(zones, data, state=state)
+    return Reading(sources, compiling.read(sources.zone_files, sources.tables, sources.databases))
 
 
 def build(zones: Path, data: Path, state: Path, base: Path | None) -> Built:
@@ -35,13 +68,12 @@ def build(zones: Path, data: Path, state: Path, base: Path | None) -> Built:
             files.read_catalog(path)
             meta = read_meta(path)
     if meta is None:
-        parsed = compiling.read(sources.zone_files, sources.tables, sources.databases)
-        arrays = compiling.build(parsed)
-        errors = _faults((*sources.findings.errors, *parsed.findings.errors))
-        warnings = _faults((*sources.findings.warnings, *parsed.findings.warnings))
-        if errors or arrays is None or parsed.intent is None:
+        reading = Reading(sources, compiling.read(sources.zone_files, sources.tables, sources.databases))
+        arrays = reading.build()
+        errors, warnings = _faults(reading.errors), _faults(reading.warnings)
+        if arrays is None or reading.files.intent is None:
             return Built(generation, errors=errors, warnings=warnings)
-        rate = parsed.intent.rate_limit
+        rate = reading.files.intent.rate_limit
         limit = RateLimit(rate.per_second, rate.slip, rate.window_s, rate.allow) if rate else None
         meta = Meta(warnings, limit)
         # Beside it first, then the catalog itself: whoever finds a catalog finds the rest.
@@ -60,8 +92,12 @@ def _catalog(path: Path) -> Catalog:
     return Catalog(files.read_catalog(path), verify=False)
 
 
+def _sorted(*parts: list[ConfigError]) -> list[ConfigError]:
+    return sorted({error for part in parts for error in part}, key=ConfigError.place)
+
+
 def _faults(errors: Iterable[ConfigError]) -> tuple[Fault, ...]:
-    return tuple(Fault(*error.place()) for error in sorted(set(errors), key=ConfigError.place))
+    return tuple(Fault(*error.place()) for error in errors)
 
 
 def main(argv: list[str]) -> int:

@@ -24,7 +24,7 @@ from gslb.server import cells, frames
 from gslb.server.listen import Opened
 
 ACK_S = 60.0
-"""For how long a swap waits for a worker that neither takes it nor dies."""
+"""For how long a swap waits for a worker that neither takes it nor dies; then it is killed."""
 EXIT_S = 10.0
 """For how long draining workers may take before they are killed."""
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -162,12 +162,16 @@ class Fleet:
         return self._edge_slot[edge]
 
     async def _tell(self, frame: frames.Swap | frames.Steer) -> list[str]:
-        """Tell all workers; the errors of those that refuse."""
-        waiting = [self._ask(slot, frame) for slot in self.slots if slot.channel]
+        """Tell all workers; the errors of those that refuse. One that does not respond is killed and replaced."""
+        waiting = {self._ask(slot, frame): slot for slot in self.slots if slot.channel}
         if not waiting:
             return []
         done, late = await asyncio.wait(waiting, timeout=ACK_S)
-        return sorted({each.result() for each in done} - {""}) + ["a worker does not respond"] * bool(late)
+        for slot in (waiting[future] for future in late):
+            self._log.error("worker does not respond and is killed", worker=slot.index, pid=slot.pid)
+            if slot.process and slot.pid:
+                slot.process.kill()
+        return sorted({future.result() for future in done} - {""})
 
     def _ask(self, slot: Slot, frame: frames.Swap | frames.Steer) -> asyncio.Future[str]:
         assert slot.channel is not None

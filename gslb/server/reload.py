@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from gslb.errors import ConfigErrors, GslbError
-from gslb.server.status import Built, Fault, Moved, Pending, ReloadStatus
+from gslb.server.status import Built, Fault, Pending, ReloadStatus
 
 SETTLE_S = 0.05
 """Requests that come this close together are one reading."""
@@ -32,13 +32,11 @@ class Reloader:
         read: Callable[[], Awaitable[str]],
         build: Callable[[], Awaitable[Built]],
         apply: Callable[[Built], Awaitable[None]],
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.status = ReloadStatus()
         self._read = read
         self._build = build
         self._apply = apply
-        self._changed = changed
         self._applied = ""
         self._warnings: tuple[Fault, ...] = ()  # of what is applied
         self._lock = asyncio.Lock()
@@ -74,12 +72,15 @@ class Reloader:
                 result = self._failed(tuple(Fault(e.path, e.line, e.column, e.reason) for e in errors.errors))
             except (GslbError, OSError) as error:
                 result = self._failed((Fault("", 0, 0, str(error)),))
+            except Exception as error:
+                # A fault of this program: served is what was, and the next change is tried again.
+                self._log.exception("reload met a fault of this program")
+                result = self._failed((Fault("", 0, 0, f"{type(error).__name__}: {error}"),))
             self.status.counts[result] += 1
             self.status.at_s = time.time()
             self.status.seconds = time.monotonic() - begun
             if result != "unchanged" or self.status.state != before:
                 self._tell(result)
-            self._changed()
             return self.status
 
     async def _reload(self, force: bool) -> str:
@@ -130,10 +131,8 @@ class Reloader:
         if result == "failed":
             self._log.error("reload failed, nothing changed", errors=len(status.errors), seconds=seconds)
         elif result == "pending":
-            held = [f"{m.service} {m.fraction:.1%} of at most {m.max_change:.1%}" for m in self._held()]
+            moved = status.pending.held if status.pending else ()
+            held = [f"{each.service} {each.fraction:.1%} of at most {each.max_change:.1%}" for each in moved]
             self._log.error("reload held: gslb apply --force lets it through", held=held, seconds=seconds)
         else:
             self._log.info("reload", result=result, generation=self._applied[:16], seconds=seconds)
-
-    def _held(self) -> tuple[Moved, ...]:
-        return self.status.pending.held if self.status.pending else ()

@@ -193,9 +193,14 @@ def _rows(class_of_view: Sequence[U32Array], geography: Geography) -> dict[str, 
             spans[bits].append((at, len(piece_starts)))
             at += len(piece_starts)
         family = 4 if bits == 32 else 6
-        sections[f"row{family}_start"] = _joined(starts, np.dtype(np.uint32 if bits == 32 else np.uint64))
-        sections[f"row{family}_len"] = _joined(lens, np.dtype(np.uint8))
-        sections[f"row{family}_class"] = _joined(classes, np.dtype(np.uint32))
+        columns = {
+            "start": (starts, np.dtype(np.uint32 if bits == 32 else np.uint64)),
+            "len": (lens, np.dtype(np.uint8)),
+            "class": (classes, np.dtype(np.uint32)),
+        }
+        for column, (parts, dtype) in columns.items():
+            sections[f"row{family}_{column}"] = _joined(parts, dtype)
+            parts.clear()  # or a million prefixes of many policies would lie in memory twice
     views = len(geography.views)
     sections["view_class"] = _joined(class_of_view, np.dtype(np.uint32))
     sections["geometry"] = np.array(

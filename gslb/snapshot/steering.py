@@ -197,8 +197,8 @@ class _Table:
     def fill(self, catalog: Arrays, policy: int, pool: PoolState, *, is_v6: bool) -> None:
         """Write the rows of a policy's classes in one family."""
         row = catalog["policy"][policy]
-        edges = int(row["edge_count"])
-        levels = catalog["policy_level"][int(row["level"]) :][: int(row["classes"]) * edges].reshape(-1, edges)
+        classes, edges = int(row["classes"]), int(row["edge_count"])
+        levels = catalog["policy_level"][int(row["level"]) :][: classes * edges].reshape(classes, edges)
         step = max(1, _BLOCK // max(1, edges))
         for begin in range(0, len(levels), step):
             block = levels[begin : begin + step]

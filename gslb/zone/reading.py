@@ -88,8 +88,11 @@ def _tell(detail: ErrorDetails, model: type[Model], document: Document, findings
             reason = f"{names[-2]}: {detail['ctx']['error']}"
         case "value_error":
             fault = detail["ctx"]["error"]
-            if isinstance(fault, ItemError) and isinstance(detail["input"], Items):
-                node = detail["input"][fault.index]
+            if isinstance(fault, ItemError):
+                for index, reason in fault.faults:
+                    item = detail["input"][index]
+                    findings.error(document.path, item.line, item.column, f"{names[-1]}: {reason}")
+                return
             reason = f"{names[-1]}: {fault}"
         case _:
             reason = f"{names[-1]}: {quote(detail['input'])} is not a mapping of keys to values"
@@ -102,21 +105,26 @@ _GONE = object()
 def _mend(detail: ErrorDetails, model: type[Model], tree: Keys) -> None:
     location = detail["loc"]
     if detail["type"] == "missing":
-        holder: Any = tree
+        holder: Node | None = tree
         for step in location[:-1]:
-            holder = holder[step]
-        name = str(location[-1])
-        holder[name] = _model_at(model, location[:-1]).PLACEHOLDERS[name]
+            holder = child(holder, step) if holder is not None else None
+        if isinstance(holder, Keys):  # else it was cut out for another fault
+            name = str(location[-1])
+            holder[name] = _model_at(model, location[:-1]).PLACEHOLDERS[name]
         return
     into: Any = None
     last: Any = None
-    node: Node = tree
+    node: Any = tree
     for step in location:
-        if (after := child(node, step)) is not None:
+        after = child(node, step)
+        if after is None and isinstance(node, Keys) and step != "[key]":
+            return  # cut out already, for another fault
+        if after is not None:
             into, last, node = node, step, after
     fault = detail["ctx"]["error"] if detail["type"] == "value_error" else None
     if isinstance(fault, ItemError) and isinstance(node, Items):
-        node[fault.index] = _GONE
+        for index, _ in fault.faults:
+            node[index] = _GONE
     elif isinstance(into, Keys):
         into.pop(last, None)
     elif into is not None:

@@ -224,21 +224,24 @@ def listed(value: object) -> object:
 
 
 class ItemError(ValueError):
-    """A fault of one item of a list that only the list as a whole shows."""
+    """Faults of items of a list that only the list as a whole shows: the index and the reason of each."""
 
-    def __init__(self, reason: str, index: int) -> None:
-        super().__init__(reason)
-        self.index = index
+    def __init__(self, faults: list[tuple[int, str]]) -> None:
+        super().__init__("; ".join(reason for _, reason in faults))
+        self.faults = faults
 
 
 def unique(values: tuple[object, ...]) -> tuple[object, ...]:
     """Refuse a list in which a value stands twice."""
     seen: set[object] = set()
+    faults = []
     for index, value in enumerate(values):
         if value in seen:
             shown = str(ip_address(value)) if isinstance(value, bytes) else str(value)
-            raise ItemError(f"{quote(shown)} stands twice in the list", index)
+            faults.append((index, f"{quote(shown)} stands twice in the list"))
         seen.add(value)
+    if faults:
+        raise ItemError(faults)
     return values
 
 

@@ -46,7 +46,7 @@ PEERS = (
     Peer("pdns_server", 5303, "PowerDNS", ("pdns_server", "--version")),
 )
 
-EDGES = {"NA": (1, "US", "VA", 39.0, -77.5), "EU": (11, "DE", "HE", 50.1, 8.7), "AS": (21, "SG", "", 1.35, 103.8),
+EDGES = {"NA": (1, "US", "VA", 39.0, -77.5), "EU": (11, "DE", "HE", 50.1, 8.7), "AS": (21, "SG", "01", 1.35, 103.8),
          "OC": (31, "AU", "NSW", -33.9, 151.2), "AF": (41, "ZA", "GP", -26.2, 28.0)}  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def _zones() -> dict[str, str]:
         "zone: example.test.\nsoa: {mname: ns1, rname: hostmaster}\n"
         "records:\n"
         '  "@": {NS: [ns1]}\n  ns1: {A: 192.0.2.53}\n  static: {A: 192.0.2.99}\n'
-        "services:\n  live: {pool: all, ttl: 30, affinity: [continent, any]}\n"
+        "services:\n  live: {pool: all, ttl: 30, affinity: [continent, any]}\n  drawn: {like: live, affinity: [any]}\n"
         f"pools:\n  all: {{{pool}}}\n"
     )
     return {"example.test.yaml": zone, "edges.yaml": f"edges:\n{edges}"}

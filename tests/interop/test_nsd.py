@@ -179,11 +179,15 @@ def reply(port: int, question: Question, *, tcp: bool = False) -> Reply:
 
 
 def _records(section: list[dns.rrset.RRset]) -> frozenset[Record]:
-    return frozenset(
-        (str(rrset.name).lower(), dns.rdatatype.to_text(rrset.rdtype), rrset.ttl, rdata.to_text())
-        for rrset in section
-        for rdata in rrset
-    )
+    found = []
+    for rrset in section:
+        rtype = dns.rdatatype.to_text(rrset.rdtype)
+        for rdata in rrset:
+            data = rdata.to_text()
+            # NSD compresses names in these, and so spells them as the question does; case means nothing there.
+            data = data.lower() if rtype in ("NS", "CNAME", "SOA", "MX", "PTR", "RP", "SRV") else data
+            found.append((str(rrset.name).lower(), rtype, rrset.ttl, data))
+    return frozenset(found)
 
 
 def _mixed(rng: random.Random, name: dns.name.Name) -> dns.name.Name:

@@ -1,4 +1,7 @@
-"""Every command shown in README.md and docs/ is run, and what it prints is what the page shows."""
+"""Every command shown in README.md and docs/ is run, and what it prints is what the page shows.
+
+`make transcripts` writes the outputs anew, for a person to read the difference.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from gslbtest.checkout import Step, checkout, steps
 from gslbtest.process import free_port, running, wait_for_text
 
 REPO = Path(__file__).parents[2]
+REWRITE = "GSLB_WRITE_TRANSCRIPTS"
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
 VOLATILE = [
     # what differs from run to run, and what stands for it on both sides
@@ -29,14 +33,17 @@ VOLATILE = [
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_a_page(page: Path, tmp_path: Path) -> None:
-    found = steps(page.read_text(encoding="utf-8"))
-    assert all(step.skipped for step in found if step.shown == "" and step.command.startswith("make "))
+    found = [step for step in steps(page.read_text(encoding="utf-8")) if not step.skipped]
     with _Reader(checkout(tmp_path / "gslb")) as reader:
-        wrong = [
-            f"{page.name}:{step.line}: $ {step.command}\nshown:\n{step.shown}printed:\n{printed}"
-            for step in found
-            if not step.skipped and _settled(printed := reader.run(step)) != _settled(step.shown)
-        ]
+        pairs = [(step, reader.run(step)) for step in found]
+    if os.environ.get(REWRITE):
+        _write(page, pairs)
+        return
+    wrong = [
+        f"{page.name}:{step.line}: $ {step.command}\nshown:\n{step.shown}printed:\n{printed}"
+        for step, printed in pairs
+        if _settled(printed) != _settled(step.shown)
+    ]
     assert wrong == [], "\n".join(wrong)
 
 
@@ -123,6 +130,15 @@ class _Reader:
     @staticmethod
     def _ported(text: str, ports: dict[str, str]) -> str:
         return re.sub(rf"\b(?:{'|'.join(ports)})\b", lambda found: ports[found[0]], text)
+
+
+def _write(page: Path, pairs: list[tuple[Step, str]]) -> None:
+    """Put what was printed in place of what is shown, from the last command to the first."""
+    rows = page.read_text(encoding="utf-8").splitlines()
+    for step, printed in reversed(pairs):
+        begin = step.line + step.command.count("\n")
+        rows[begin : begin + len(step.shown.splitlines())] = [row.rstrip() for row in printed.splitlines()]
+    page.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _settled(text: str) -> str:

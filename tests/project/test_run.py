@@ -34,7 +34,7 @@ def test_run_serves_and_its_commands_answer(folder: Path, tmp_path: Path) -> Non
             ([f"PORT={free_port()}", f"ADMIN=127.0.0.1:{admin}"], f"127.0.0.1:{admin}"),
         ]
         for settings, where in taken:
-            again = ["make", "run", *settings]
+            again = ["make", "run", f"STATE={tmp_path / 'other'}", *settings]
             done = subprocess.run(again, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode != 0
             assert f"cannot listen on {where}" in done.stdout + done.stderr

@@ -6,12 +6,12 @@ import asyncio
 import http.client
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import uvloop
-from gslbtest.serving import Server
+from gslbtest.serving import Server, serving
 
 
 def pytest_asyncio_loop_factories(
@@ -19,6 +19,18 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """uvloop for every asynchronous test of this folder."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Waits for a condition; fails after 20 s."""
+
+    async def wait(condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110 what is waited for sets no event
+                await asyncio.sleep(0.005)
+
+    return wait
 
 
 EDGES = """\
@@ -55,6 +67,13 @@ SMALL = {"edges.yaml": EDGES, "live.yaml": ZONE, "networks.csv": NETWORKS}
 def small() -> dict[str, str]:
     """Zones of two edges, one service and two known networks: CN is at 198.51.100.0/24, DE at 203.0.113.0/24."""
     return dict(SMALL)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of that network for the tests of a module that only ask."""
+    with serving(tmp_path_factory.mktemp("asked"), zones=SMALL, arguments=["--server-id", "ns1"]) as server:
+        yield server
 
 
 class Admin:

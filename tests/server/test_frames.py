@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -73,13 +74,10 @@ class End:
         self.closed += 1
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
-async def test_channel_passes_descriptors() -> None:
+async def test_channel_passes_descriptors(until: Until) -> None:
     left, right = map(End, socket.socketpair())
     memory = os.memfd_create("test")
     os.write(memory, b"hello")
@@ -97,7 +95,7 @@ async def test_channel_passes_descriptors() -> None:
     left.channel.close()
 
 
-async def test_channel_waits_for_a_slow_reader() -> None:
+async def test_channel_waits_for_a_slow_reader(until: Until) -> None:
     ours, theirs = socket.socketpair()
     left = End(ours)
     large = frames.Swap(1, "x" * 1_000_000, b"", IDENTITY, None)
@@ -115,15 +113,19 @@ async def test_channel_waits_for_a_slow_reader() -> None:
     right.channel.close()
 
 
-async def test_channel_whose_reader_dies_while_it_writes() -> None:
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_channel_whose_reader_dies_while_it_writes(until: Until) -> None:
     ours, theirs = socket.socketpair()
     left = End(ours)
     memory = os.memfd_create("test")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(3):
         left.channel.send(frames.Swap(1, "x" * 1_000_000, b"", IDENTITY, None), [memory])
     theirs.close()
     await until(lambda: left.closed)
     assert left.closed == 1
-    assert len(os.listdir("/proc/self/fd")) < before
+    assert descriptors() < before
     os.close(memory)

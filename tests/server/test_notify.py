@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,13 @@ from gslb.server.notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[socket.socket, str]:
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
     """A service manager's socket and its name as NOTIFY_SOCKET has it."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    request.addfinalizer(sock.close)
-    name = f"@gslb-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
-    sock.bind(name.replace("@", "\0"))
-    sock.settimeout(5)
-    return sock, name
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        name = f"@gslb-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
+        sock.bind(name.replace("@", "\0"))
+        sock.settimeout(5)
+        yield sock, name
 
 
 def test_messages(manager: tuple[socket.socket, str]) -> None:
@@ -124,6 +125,4 @@ def test_listen_fds(kinds: list[str], count: str, off: int, said: str) -> None:
 
 
 def _to(fd: int, at: int) -> int:
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD, at)

@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import dns.edns
 import dns.message
 import dns.query
 import pytest
@@ -115,7 +116,7 @@ class Asker(threading.Thread):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_sigterm_loses_nothing_in_flight(tmp_path: Path, small: dict[str, str], workers: str) -> None:
-    """All that was sent before the signal is answered, although nobody waits for it: UDP as TCP, half a question too."""
+    """All that was sent before the signal is answered, UDP as TCP; half a question too, once it is whole."""
     with serving(tmp_path, zones=small, arguments=["--workers", workers]) as server:
         wire = dns.message.make_query("pull.live.example.", "A").to_wire()
         framed = len(wire).to_bytes(2) + wire
@@ -161,9 +162,7 @@ def test_interrupting_the_whole_group_is_the_same(tmp_path: Path, small: dict[st
     process.stdout.close()
 
 
-def test_a_dead_worker_is_replaced(
-    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
-) -> None:
+def test_a_dead_worker_is_replaced(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
     with serving(tmp_path, zones=small, arguments=["--workers", "2"]) as server:
         admin = admin_of(server)
         for _ in range(20):
@@ -175,8 +174,10 @@ def test_a_dead_worker_is_replaced(
             victim = admin.status()["workers"][round_]["pid"]
             os.kill(victim, signal.SIGKILL)
             status = admin.until(
-                lambda status, victim=victim, round_=round_: status["workers"][round_]["pid"] not in (0, victim)
-                and all(worker["answering"] for worker in status["workers"])
+                lambda status, victim=victim, round_=round_: (
+                    status["workers"][round_]["pid"] not in (0, victim)
+                    and all(worker["answering"] for worker in status["workers"])
+                )
             )
             assert status["ready"]
             assert status["workers"][round_]["restarts"] == 1
@@ -222,9 +223,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_storm_of_malformed_packets(
-    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
-) -> None:
+def test_a_storm_of_malformed_packets(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
     seeded = random.Random(53)
     good = dns.message.make_query("pull.live.example.", "A", use_edns=0, payload=1232).to_wire()
     with serving(tmp_path, zones=small) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -234,7 +233,10 @@ def test_a_storm_of_malformed_packets(
             for _ in range(seeded.randrange(6)):
                 if packet:
                     packet[seeded.randrange(len(packet))] = seeded.randrange(256)
-            sock.sendto(bytes(packet[: seeded.randrange(len(packet) + 1)] if number % 3 == 0 else packet), ("127.0.0.1", server.port))
+            sock.sendto(
+                bytes(packet[: seeded.randrange(len(packet) + 1)] if number % 3 == 0 else packet),
+                ("127.0.0.1", server.port),
+            )
             if number % 100 == 0:
                 assert addresses(ask(server.port, "www.live.example.")) == ["192.0.2.80"]
         admin = admin_of(server)
@@ -261,7 +263,7 @@ class Manager:
         assert said.startswith(start), said
         return said
 
-    def __enter__(self) -> Manager:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -338,8 +340,6 @@ def test_a_descriptor_of_another_kind_is_refused(tmp_path: Path, small: dict[str
 
 def cookie_of(server: Server, sent: bytes) -> bytes:
     """The COOKIE option that comes back for the one sent: client and server part."""
-    import dns.edns
-
     query = dns.message.make_query("www.live.example.", "A", use_edns=0)
     query.use_edns(0, options=[dns.edns.GenericOption(10, sent)])
     answer = dns.query.udp(query, "127.0.0.1", 5, server.port)
@@ -381,9 +381,7 @@ def test_cookie_secrets_are_read_again(
     assert (done.returncode, done.stderr) == (78, f"{secrets}:0:0: holds no cookie secret\n")
 
 
-def test_dropped_packets_are_counted(
-    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
-) -> None:
+def test_dropped_packets_are_counted(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
     with serving(tmp_path, zones=small, env={"GSLB_RECEIVE_BUFFER": "4096"}) as server:
         admin = admin_of(server)
         pid = admin.status()["workers"][0]["pid"]
@@ -398,9 +396,7 @@ def test_dropped_packets_are_counted(
         assert admin.metrics()["gslb_udp_receive_drops_total"] == lost
 
 
-def test_rate_limit_from_the_zones(
-    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
-) -> None:
+def test_rate_limit_from_the_zones(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
     small["edges.yaml"] += "rrl: {per_second: 5, slip: 2}\n"
     with serving(tmp_path, zones=small) as server:
         for _ in range(30):
@@ -409,7 +405,7 @@ def test_rate_limit_from_the_zones(
         assert "rate_limit" in next((server.state / "catalog").glob("*.json")).read_text()
 
 
-def test_python_m_and_a_missing_worker(tmp_path: Path, small: dict[str, str]) -> None:
+def test_python_m_and_a_folder_of_the_same_name(tmp_path: Path, small: dict[str, str]) -> None:
     """``python -m gslb`` is the command; a folder named gslb where it is started does not stand in for the package."""
     (tmp_path / "gslb").mkdir()
     (tmp_path / "gslb" / "__init__.py").write_text("raise SystemExit('not this one')\n")

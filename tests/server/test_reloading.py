@@ -46,9 +46,7 @@ def test_a_good_edit_is_taken(
         assert (server.state / "applied").read_text().strip() == after["generation"]
 
 
-def test_a_bad_edit_changes_nothing(
-    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
-) -> None:
+def test_a_bad_edit_changes_nothing(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
     with serving(tmp_path, zones=small) as server:
         admin = admin_of(server)
         before = admin.status()
@@ -91,9 +89,7 @@ def test_a_configmap_swaps_its_symlink(
         assert ttl(server) == 99
 
 
-def test_a_release_folder_is_switched(
-    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
-) -> None:
+def test_a_release_folder_is_switched(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
     """zones itself is a symlink: the watch follows it to the new folder, and goes on there."""
     one = write_files(tmp_path / "1", small)
     two = write_files(tmp_path / "2", small | {"live.yaml": small["live.yaml"].replace("ttl: 300", "ttl: 99")})

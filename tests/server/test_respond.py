@@ -1,4 +1,4 @@
-"""From a packet to a reply: faults of the engine, rate limiting and counters, with an engine that does as it is told."""
+"""From a packet to a reply: faults, rate limiting and counters, with an engine that does as it is told."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLIENT, CLIENT6 = b"\xc0\0\2\1", bytes.fromhex("20010db8000000000000000000000001
 class Told:
     """An engine that fills in the trace as it is told and replies ``b"reply"``, nothing, or raises."""
 
-    def __init__(self, reply: bytes | None | Exception = b"reply", **trace: object) -> None:
+    def __init__(self, reply: bytes | Exception | None = b"reply", **trace: object) -> None:
         self._reply = reply
         self._trace = trace
         self.draws: list[int] = []
@@ -189,7 +189,14 @@ def test_repeated_trouble_is_told_sparingly(monkeypatch: pytest.MonkeyPatch) -> 
     with structlog.testing.capture_logs() as logs:
         sparing = Sparing(structlog.get_logger(), interval_s=60, kinds=2)
         tell: Callable[[str], bool] = lambda kind: sparing.error("trouble", kind)  # noqa: E731 shorter than a def here
-        assert [tell("a"), tell("a"), tell("a"), tell("b"), tell("c"), tell("d")] == [True, False, False, True, True, False]
+        assert [tell("a"), tell("a"), tell("a"), tell("b"), tell("c"), tell("d")] == [
+            True,
+            False,
+            False,
+            True,
+            True,
+            False,
+        ]
         now += 60
         assert tell("a")
     assert [(log["kind"], log["not_told"]) for log in logs] == [("a", 0), ("b", 0), ("other", 0), ("a", 2)]

@@ -9,6 +9,7 @@ import pytest
 from gslb.errors import ConfigErrors
 from gslb.server.settings import Endpoint, Settings, UsageError, load, read_secrets
 
+FORM = "is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"
 NOWHERE = Path("/nonexistent/gslb.toml")
 SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
 
@@ -55,18 +56,26 @@ def test_lists_in_variables() -> None:
     [
         ({"workers": 0}, {}, "--workers: input should be greater than or equal to 1"),
         ({"workers": 65}, {}, "--workers: input should be less than or equal to 64"),
-        ({"listen": ["localhost:53"]}, {}, "--listen: 'localhost:53' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"),
-        ({"listen": ["127.0.0.1"]}, {}, "--listen: '127.0.0.1' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"),
-        ({"listen": ["::1:53"]}, {}, "--listen: '::1:53' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"),
-        ({"listen": ["[127.0.0.1]:53"]}, {}, "--listen: '[127.0.0.1]:53' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"),
+        ({"listen": ["localhost:53"]}, {}, f"--listen: 'localhost:53' {FORM}"),
+        ({"listen": ["127.0.0.1"]}, {}, f"--listen: '127.0.0.1' {FORM}"),
+        ({"listen": ["::1:53"]}, {}, f"--listen: '::1:53' {FORM}"),
+        ({"listen": ["[127.0.0.1]:53"]}, {}, f"--listen: '[127.0.0.1]:53' {FORM}"),
         ({"admin": "127.0.0.1:70000"}, {}, "--admin: '127.0.0.1:70000': the port is not a number from 0 to 65535"),
         ({"admin": "127.0.0.1:x"}, {}, "--admin: '127.0.0.1:x': the port is not a number from 0 to 65535"),
         ({"store": "redis://x"}, {}, "--store: 'redis://x' is not a store this version knows: memory://"),
         ({"debug_acl": ["192.0.2.1/24"]}, {}, "--debug-acl: 192.0.2.1/24 has host bits set"),
-        ({}, {"GSLB_WORKERS": "many"}, "GSLB_WORKERS: input should be a valid integer, unable to parse string as an integer"),
+        (
+            {},
+            {"GSLB_WORKERS": "many"},
+            "GSLB_WORKERS: input should be a valid integer, unable to parse string as an integer",
+        ),
         ({}, {"GSLB_COOKIE_SECRETS": "abc"}, "GSLB_COOKIE_SECRETS: a cookie secret is 32 hexadecimal digits"),
         ({}, {"GSLB_LOG_LEVEL": "loud"}, "GSLB_LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error'"),
-        ({"workers": 0}, {"GSLB_ADMIN": ""}, "GSLB_ADMIN: '' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53\n--workers: input should be greater than or equal to 1"),
+        (
+            {"workers": 0},
+            {"GSLB_ADMIN": ""},
+            f"GSLB_ADMIN: '' {FORM}\n--workers: input should be greater than or equal to 1",
+        ),
     ],
 )  # fmt: skip
 def test_bad_flags_and_variables(flags: dict[str, object], environ: dict[str, str], message: str) -> None:
@@ -81,8 +90,11 @@ def test_bad_flags_and_variables(flags: dict[str, object], environ: dict[str, st
         ("workrs = 2\n", "FILE:1:1: unknown setting 'workrs'; did you mean 'workers'?"),
         ("workers = 2\n\n  qqqq = 1\n", "FILE:3:3: unknown setting 'qqqq'"),
         ("[server]\nworkers = 2\n", "FILE:1:2: unknown setting 'server'; did you mean 'server_id'?"),
-        ("workers = 0\nadmin = 5\n", "FILE:1:1: workers: input should be greater than or equal to 1\nFILE:2:1: admin: '5' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"),
-        ('"listen" = ["a"]\n', "FILE:1:1: listen: 'a' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"),
+        (
+            "workers = 0\nadmin = 5\n",
+            f"FILE:1:1: workers: input should be greater than or equal to 1\nFILE:2:1: admin: '5' {FORM}",
+        ),
+        ('"listen" = ["a"]\n', f"FILE:1:1: listen: 'a' {FORM}"),
         ("workers =\n", "FILE:1:10: Invalid value"),
         ("workers = 1\nworkers = 2\n", "FILE:2:12: Cannot overwrite a value"),
         ("a = '", "FILE:1:6: Expected \"'\""),
@@ -110,7 +122,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (f"{SECRET}\n", (bytes.fromhex(SECRET),)),
         (f"# current\n{SECRET}\n\n{'f' * 32}  # previous\n", (bytes.fromhex(SECRET), b"\xff" * 16)),
         ("", "FILE:0:0: holds no cookie secret"),
-        (f"{SECRET}\nabc\n{'x' * 32}\n", "FILE:2:1: a cookie secret is 32 hexadecimal digits\nFILE:3:1: a cookie secret is 32 hexadecimal digits"),
+        (
+            f"{SECRET}\nabc\n{'x' * 32}\n",
+            "FILE:2:1: a cookie secret is 32 hexadecimal digits\nFILE:3:1: a cookie secret is 32 hexadecimal digits",
+        ),
     ],
 )  # fmt: skip
 def test_secret_file(tmp_path: Path, text: str, found: object) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
@@ -117,7 +118,7 @@ class Failing:
     def sendmsg(self, *_: object) -> int:
         raise OSError(self._write, "write")
 
-    def __enter__(self) -> Failing:
+    def __enter__(self) -> Self:
         self._pair = socket.socketpair()
         return self
 

@@ -1,0 +1,190 @@
+"""The admin port: what each path gives to whom; metrics as promtool wants them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gslbtest.asking import ask
+from gslbtest.process import program
+from gslbtest.serving import Server, serving
+
+from gslb.server.admin import build_app
+from gslb.server.status import ReloadStatus, Status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "code", "body"),
+    [
+        ("GET", "/livez", None, 200, "live\n"),
+        ("GET", "/readyz", None, 200, "ready\n"),
+        ("GET", "/v1/status", None, 401, '{"detail":"the admin token is missing or wrong"}'),
+        ("GET", "/v1/status", "wrong", 401, '{"detail":"the admin token is missing or wrong"}'),
+        ("GET", "/v1/explain?name=pull.live.example", None, 401, '{"detail":"the admin token is missing or wrong"}'),
+        ("POST", "/v1/apply", None, 401, '{"detail":"the admin token is missing or wrong"}'),
+        ("POST", "/v1/apply?force=true", "é", 401, '{"detail":"the admin token is missing or wrong"}'),
+        ("POST", "/v1/reload", None, 401, '{"detail":"the admin token is missing or wrong"}'),
+        ("GET", "/v1/reload", "", 405, '{"detail":"Method Not Allowed"}'),
+        ("GET", "/", None, 404, '{"detail":"Not Found"}'),
+        ("GET", "/docs", None, 404, '{"detail":"Not Found"}'),
+        ("GET", "/openapi.json", "", 404, '{"detail":"Not Found"}'),
+        ("GET", "/v1/explain?name=a..b", "", 400, None),
+        ("GET", "/v1/explain?name=a.&subnet=x", "", 400, '{"detail":"\'x\' is neither an address nor a prefix"}'),
+        ("GET", "/v1/explain", "", 422, None),
+        ("GET", "/v1/explain?name=a&type=MX", "", 422, None),
+        ("GET", f"/v1/explain?name={'a' * 2000}", "", 422, None),
+    ],
+)  # fmt: skip
+def test_paths(
+    asked: Server, admin_of: Callable[[Server], Any], method: str, path: str, token: str | None, code: int, body: str
+) -> None:
+    found = admin_of(asked).ask(method, path, token)
+    assert found[0] == code, found
+    if body is not None:
+        assert found[1].decode() == body
+
+
+def test_status(asked: Server, admin_of: Callable[[Server], Any]) -> None:
+    status = admin_of(asked).status()
+    assert (status["server_id"], status["pid"], status["ready"]) == ("ns1", asked.process.pid, True)
+    assert (status["zones"], status["services"], status["edges"]) == (["live.example."], 1, 2)
+    assert (status["listen"], status["store"]) == ([f"127.0.0.1:{asked.port}"], "memory://")
+    assert len(status["generation"]) == 64
+    assert [worker["answering"] for worker in status["workers"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ("name=pull.live.example.&subnet=198.51.100.0/24", "A sha, TTL 20"),
+        ("name=PULL.live.example&subnet=203.0.113.77", "A fra, TTL 20"),
+        ("name=pull.live.example&subnet=203.0.113.77/24&type=AAAA", "AAAA fra, TTL 20"),
+    ],
+)
+def test_explain(asked: Server, admin_of: Callable[[Server], Any], query: str, line: str) -> None:
+    code, body = admin_of(asked).ask("GET", f"/v1/explain?{query}")
+    told = json.loads(body)
+    assert code == 200
+    assert line in told["lines"]
+    assert [answer["qtype"] for answer in told["answers"]] == [line.split()[0]]
+    dug = ask(asked.port, "pull.live.example", "TXT", rdclass="CH", subnet="203.0.113.0/24", tcp=True)
+    if "203.0.113.77/24" in query:  # the words are dig's
+        by_dig = [b"".join(rdata.strings).decode() for rdata in dug.answer[0]]
+        assert {each for each in by_dig if each.startswith("AAAA")} == {line}
+
+
+def test_explain_of_other_names(asked: Server, admin_of: Callable[[Server], Any]) -> None:
+    code, body = admin_of(asked).ask("GET", "/v1/explain?name=other.example.")
+    assert code == 200
+    assert json.loads(body)["candidates"] == []
+
+
+def test_reload_says_what_came_of_it(asked: Server, admin_of: Callable[[Server], Any]) -> None:
+    code, body = admin_of(asked).ask("POST", "/v1/reload")
+    assert (code, json.loads(body)["state"]) == (200, "ok")
+
+
+def test_the_token_is_for_the_owner_alone(asked: Server) -> None:
+    path = asked.state / "admin.token"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(path.read_text().strip()) == 48
+
+
+def test_metrics_are_clean(asked: Server, admin_of: Callable[[Server], Any]) -> None:
+    ask(asked.port, "pull.live.example.", subnet="198.51.100.0/24")
+    ask(asked.port, "nowhere.live.example.", "TYPE65280", tcp=True)
+    code, text = admin_of(asked).ask("GET", "/metrics", None)
+    assert code == 200
+    done = subprocess.run(
+        [program("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    metrics = admin_of(asked).metrics()
+    assert metrics['gslb_edge_answers_total{edge="sha"}'] >= 1
+    assert metrics['gslb_queries_total{family="ipv4",qtype="other",transport="tcp"}'] == 1
+    assert metrics['gslb_replies_total{rcode="NXDOMAIN",transport="tcp"}'] == 1
+    assert metrics['gslb_outcomes_total{outcome="service"}'] >= 1
+    assert metrics["gslb_ready"] == 1
+    assert metrics["gslb_workers_answering"] == 1
+    generation = admin_of(asked).status()["generation"][:16]
+    assert metrics[f'gslb_catalog_info{{generation="{generation}"}}'] == 1
+
+
+class Busy:
+    """A control process that is not ready, and whose reloads end as they are told."""
+
+    def __init__(self, state: str) -> None:
+        self._state = state
+
+    def status(self) -> Status:
+        return Status("0", "id", 1, 0.0, False, (), "", "memory://")
+
+    def metrics(self) -> bytes:
+        return b""
+
+    def explain(self, name: str, subnet: str, qtype: str) -> object:
+        raise AssertionError
+
+    async def reload(self, *, force: bool = False) -> ReloadStatus:
+        return ReloadStatus(state=self._state, counts={"forced": int(force)})
+
+
+@pytest.mark.parametrize(
+    ("state", "path", "code", "force"),
+    [
+        ("ok", "/v1/apply?force=true", 200, 1),
+        ("ok", "/v1/apply", 200, 0),
+        ("pending", "/v1/apply", 409, 0),
+        ("failed", "/v1/reload", 422, 0),
+    ],
+)
+async def test_codes_of_a_reload(state: str, path: str, code: int, force: int) -> None:
+    """In process, over the ASGI interface alone: no socket, no second server."""
+    app = build_app(Busy(state), "secret")
+    assert await call(app, "GET", "/readyz") == (503, b"not ready\n")
+    found, body = await call(app, "POST", path, "secret")
+    assert (found, json.loads(body)["counts"]) == (code, {"forced": force})
+
+
+async def call(app: Any, method: str, path: str, token: str = "") -> tuple[int, bytes]:
+    path, _, query = path.partition("?")
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+        "raw_path": path.encode(), "query_string": query.encode(), "scheme": "http", "root_path": "",
+        "headers": [(b"authorization", f"Bearer {token}".encode())],
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(each.get("body", b"") for each in sent[1:])
+
+
+def test_not_ready_while_draining(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
+    """While a half-sent question is waited for, the admin port says that no new ones should come."""
+    with serving(tmp_path, zones=small) as server:
+        admin = admin_of(server)
+        admin.status()
+        with socket.create_connection(("127.0.0.1", server.port), 10) as half:
+            half.sendall(b"\0")
+            time.sleep(0.2)  # the half must have come in; nothing shows when it has
+            server.process.send_signal(signal.SIGTERM)
+            end = time.monotonic() + 10
+            while admin.ask("GET", "/readyz", None) != (503, b"not ready\n"):
+                assert time.monotonic() < end
+            assert admin.ask("GET", "/livez", None)[0] == 200
+        assert server.process.wait(10) == 0

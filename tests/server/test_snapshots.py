@@ -1,0 +1,184 @@
+"""Snapshots handed to real workers: swapped, steered by reports, refused when broken, counted on over deaths."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import pytest
+import structlog.testing
+from gslbtest.asking import addresses, ask
+
+from gslb.errors import GslbError
+from gslb.model.report import DOWN, Report
+from gslb.server import cells, fleet, frames, listen
+from gslb.server.fleet import Fleet
+from gslb.server.settings import Endpoint
+from gslb.server.snapshots import Snapshots
+from gslb.snapshot import compile as compiling
+from gslb.store import files
+from gslb.store.memory import MemoryStore
+
+IDENTITY = frames.Identity(b"test", b"gslb test", (bytes(16),), ("127.0.0.0/8",), 100)
+
+
+def kept(state: Path, zones: Mapping[str, str], number: int) -> Path:
+    """The catalog of some zones, in its file."""
+    read = compiling.read({f"zones/{name}": text.encode() for name, text in zones.items()}, {}, ())
+    arrays = compiling.build(read)
+    assert arrays is not None, read.findings.errors
+    return files.write_catalog(state, bytes((number,)) * 32, arrays)
+
+
+class World:
+    """Workers on a free port, with a store."""
+
+    def __init__(self, workers: int) -> None:
+        opened = listen.open_all([Endpoint("127.0.0.1", 0)], workers, 1 << 20)
+        self.port = opened.endpoints[0].port
+        self.fleet = Fleet(opened, frames.Start(0, workers, "info", 100, 100, 10.0))
+        self.store = MemoryStore()
+        self.snapshots = Snapshots(self.fleet, self.store, lambda: IDENTITY)
+
+    async def edge(self, subnet: str = "198.51.100.0/24") -> list[str]:
+        """The addresses of the service for a client."""
+        return addresses(await asyncio.to_thread(ask, self.port, "pull.live.example.", subnet=subnet))
+
+
+@contextlib.asynccontextmanager
+async def started(workers: int = 2) -> AsyncIterator[World]:
+    world = World(workers)
+    await world.fleet.start()
+    try:
+        yield world
+    finally:
+        await world.fleet.drain()
+
+
+async def test_reports_move_answers(tmp_path: Path, small: dict[str, str]) -> None:
+    async with started() as world:
+        await world.snapshots.steer()  # without a catalog: nothing
+        assert world.snapshots.status.builds == 0
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        following = asyncio.create_task(world.snapshots.run())
+        assert await world.edge() == ["192.0.2.10"]
+        await asyncio.sleep(0)
+        for seq, health, expected in ((1, DOWN, "192.0.2.20"), (2, "up", "192.0.2.10")):
+            await world.store.report(Report("sha", 1, seq, 0, health4=health, health6=health))
+            async with asyncio.timeout(20):
+                while await world.edge() != [expected]:
+                    pass
+        assert world.snapshots.status.reports == 1
+        assert world.snapshots.status.builds == 3
+        await world.store.close()
+        await asyncio.wait_for(following, 5)
+
+
+async def test_a_broken_catalog_is_refused_and_the_former_stays(tmp_path: Path, small: dict[str, str]) -> None:
+    async with started() as world:
+        first = kept(tmp_path, small, 1)
+        await world.snapshots.take(first, None)
+        torn = kept(tmp_path, small, 2)
+        os.truncate(torn, 500)
+        with pytest.raises(GslbError, match="set aside as"):
+            await world.snapshots.take(torn, None)
+        # What this process finds whole, the workers may not: they look for themselves.
+        steering = os.memfd_create("test")
+        os.write(steering, b"nonsense")
+        with pytest.raises(GslbError, match=r"the workers refuse .*: snapshot: shorter than its header"):
+            await world.fleet.swap(str(first), ["fra", "sha"], steering, IDENTITY, None)
+        steering = os.memfd_create("test")
+        os.write(steering, b"nonsense")
+        with structlog.testing.capture_logs() as logs:
+            await world.fleet.steer(steering)
+        assert [log["event"] for log in logs] == ["the workers refuse a steering snapshot"]
+        for _ in range(8):
+            assert await world.edge() == ["192.0.2.10"]
+
+
+async def test_counters_follow_the_edge_over_catalogs(tmp_path: Path, small: dict[str, str]) -> None:
+    """The row of an edge changes when another comes before it; its count does not go to that one."""
+    async with started(1) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        await world.edge()
+        small["edges.yaml"] += (
+            "  aaa:\n    pop: aaa\n    addresses: {v4: [192.0.2.5]}\n"
+            "    location: {country: DE, region: HE, lat: 50, lon: 8}\n    capacity: 1Gbps\n"
+        )
+        small["live.yaml"] = small["live.yaml"].replace("fra: 100}", "fra: 100, aaa: 0}")
+        await world.snapshots.take(kept(tmp_path, small, 2), None)
+        await world.edge()
+        await world.snapshots.again()
+        await world.edge()
+        slots = world.fleet.edge_slots
+        counts = {edge: world.fleet.slots[0].cells[cells.EDGES + slot] for edge, slot in slots.items()}
+        assert counts == {"fra": 0, "sha": 3, "aaa": 0}
+
+
+async def test_rate_limit_reaches_the_workers(tmp_path: Path, small: dict[str, str]) -> None:
+    async with started(1) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), frames.RateLimit(1, 2, 15, ("192.0.2.0/24",)))
+        for _ in range(5):
+            assert (await asyncio.to_thread(ask, world.port, "no.live.example.")).rcode() == 3
+
+
+async def test_a_worker_that_keeps_dying_is_tried_ever_more_rarely(
+    tmp_path: Path, small: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "BACKOFF_S", (0.0, 0.01, 0.02))
+    async with started(2) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        slot = world.fleet.slots[0]
+        with structlog.testing.capture_logs() as logs:
+            for count in range(1, 5):
+                os.kill(slot.pid, signal.SIGKILL)
+                async with asyncio.timeout(20):
+                    while slot.restarts < count or not slot.listening:
+                        assert await world.edge() == ["192.0.2.10"]  # the other reads its sockets
+        assert [log["after_s"] for log in logs] == [0.0, 0.01, 0.02, 0.02]
+        assert slot.read_by is None
+
+
+async def test_a_worker_that_hangs_is_replaced(
+    tmp_path: Path,
+    small: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    until: Callable[[Callable[[], object]], Awaitable[None]],
+) -> None:
+    async with started(2) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        monkeypatch.setattr(fleet, "ACK_S", 0.5)
+        hung = world.fleet.slots[0].pid
+        os.kill(hung, signal.SIGSTOP)
+        small["live.yaml"] = small["live.yaml"].replace("sha: 100", "sha: 0")
+        with structlog.testing.capture_logs() as logs:
+            await world.snapshots.take(kept(tmp_path, small, 2), None)
+            await until(lambda: world.fleet.answering == 2)
+        assert ("worker does not respond and is killed", hung) in {(log["event"], log.get("pid")) for log in logs}
+        for _ in range(8):
+            assert await world.edge() == ["192.0.2.20"]
+
+
+async def test_a_worker_that_does_not_end_is_killed(
+    tmp_path: Path, small: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "EXIT_S", 0.5)
+    async with started(1) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        os.kill(world.fleet.slots[0].pid, signal.SIGSTOP)
+        with structlog.testing.capture_logs() as logs:
+            await world.fleet.drain()
+        assert [log["event"] for log in logs] == ["worker did not end in time and is killed"]
+
+
+async def test_more_edges_than_counters() -> None:
+    opened = listen.Opened(((),), ())
+    found = Fleet(opened, frames.Start(0, 1, "info", 1, 1, 1.0))
+    for number in range(cells.EDGE_SLOTS - 1):
+        assert found._slot_of(f"edge {number}") == number + 1
+    assert found._slot_of("one more") == 0
+    assert found._slot_of("edge 7") == 8
