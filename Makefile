@@ -11,7 +11,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= $(firstword $(foreach each,python3.11 python3,$(shell $(each) -c 'print("$(each)")' 2>/dev/null)))
 export PYTHON
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Say nothing unless it fails, and then everything.
+QUIETLY = quietly() { log=$$("$$@" 2>&1) || { echo "$$log" >&2; exit 1; }; }; quietly
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 5300
 ADMIN ?= 127.0.0.1:8053
@@ -45,7 +47,7 @@ packages:
 checks: .venv/dev
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@log=$$($(BIN)/lint-imports 2>&1) || { echo "$$log"; exit 1; }
+	@$(QUIETLY) $(BIN)/lint-imports
 	@echo "checks: ruff, mypy --strict and the floors hold"
 
 # The whole suite with coverage of every file, subprocesses included, on as many processes as the machine has cores.
@@ -81,9 +83,11 @@ clean:
 	@$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml $(COMPILED) | .venv/bin/python
-	@$(PIP) install --editable .
+	@echo "installing gslb in .venv"
+	@$(QUIETLY) $(PIP) install --editable .
 	@touch $@
 
 .venv/dev: pyproject.toml $(COMPILED) | .venv/bin/python
-	@$(PIP) install --editable '.[dev]'
+	@echo "installing gslb and what its tests need in .venv"
+	@$(QUIETLY) $(PIP) install --editable '.[dev]'
 	@touch $@ .venv/installed

@@ -98,7 +98,8 @@ class Explanation(msgspec.Struct, frozen=True):
 
 def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, source: bytes) -> Explanation:
     """Explain the answer to a lower-case wire name for a client subnet, or for the packed address of a resolver."""
-    asked, aliases = name, []
+    asked = name
+    aliases: list[str] = []
     found, row = find_name(catalog, name, codes.A)
     while found in (HIT, WILDCARD) and len(aliases) < MAX_LINKS and (target := alias_of(catalog, row)) is not None:
         aliases.append(to_text(target))

@@ -39,12 +39,11 @@ def check(
             (write_schema / name).write_text(text, "utf-8")
             print(write_schema / name)
         return
-    from gslb.snapshot import compile as compiling
+    from gslb.server.build import read
 
-    sources, files = _read(*folders(zones, data))
-    compiling.build(files)
-    errors = {*sources.findings.errors, *files.findings.errors}
-    warnings = {*sources.findings.warnings, *files.findings.warnings}
+    reading = read(*folders(zones, data))
+    reading.build()
+    errors, warnings = reading.errors, reading.warnings
     if as_json:
         import msgspec
 

@@ -65,6 +65,19 @@ class ViewTable:
             lon=None if np.isnan(lon) else lon,
         )
 
+    def take(self, rows: npt.NDArray[np.intp]) -> ViewTable:
+        """The table of some rows, in the order given."""
+        return ViewTable(
+            strings=self.strings,
+            country=self.country[rows],
+            region=self.region[rows],
+            isp=self.isp[rows],
+            continent=self.continent[rows],
+            asn=self.asn[rows],
+            lat=self.lat[rows],
+            lon=self.lon[rows],
+        )
+
     @classmethod
     def of(cls, views: list[View]) -> ViewTable:
         """The table whose row 0 is unknown and whose further rows are ``views``, in order, each as given."""

@@ -57,16 +57,7 @@ def levels(
     continent = _codes(views.strings, [edge.location.continent for edge in edges])
 
     kinds, of_view = _kinds(country[views.country], region[views.region], isp[views.isp], continent[views.continent])
-    known = ViewTable(
-        strings=views.strings,
-        country=views.country[kinds],
-        region=views.region[kinds],
-        isp=views.isp[kinds],
-        continent=views.continent[kinds],
-        asn=views.asn[kinds],
-        lat=views.lat[kinds],
-        lon=views.lon[kinds],
-    )
+    known = views.take(kinds)
     permitted = _permitted(known, edges, weights)
     if by_distance:
         return np.where(permitted[of_view], nearest.bands(views, edges, rtt, known, of_view), np.uint8(NEVER))

@@ -28,6 +28,7 @@ async def watch(paths: Sequence[Path], changed: Callable[[], None]) -> None:
     changes while a watch is being set up is told too, within `LOOK_MS`.
     """
     log: Any = structlog.get_logger("gslb.watch")
+    told = False
     while True:
         fresh, seen = True, _identities(paths)
         there = [path for path, identity in zip(paths, seen, strict=True) if identity]
@@ -52,7 +53,9 @@ async def watch(paths: Sequence[Path], changed: Callable[[], None]) -> None:
                             break
         except (OSError, RuntimeError) as error:
             # The limit of inotify watches is reached, or a directory went between looking and watching.
-            log.warning("files cannot be watched and are looked at instead", error=str(error), every_s=POLL_S)
+            if not told:
+                log.warning("files cannot be watched and are looked at instead", error=str(error), every_s=POLL_S)
+            told = True
             await asyncio.sleep(POLL_S)
         changed()
 

@@ -148,16 +148,7 @@ def _reduce(views: ViewTable, by_coordinates: bool) -> _Reduction:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     keep = first[order]
-    reduced = ViewTable(
-        strings=views.strings,
-        country=views.country[keep],
-        region=views.region[keep],
-        isp=views.isp[keep],
-        continent=views.continent[keep],
-        asn=views.asn[keep],
-        lat=views.lat[keep],
-        lon=views.lon[keep],
-    )
+    reduced = views.take(keep)
     return _Reduction(reduced, rank[row_of_view.reshape(-1)])
 
 

@@ -159,8 +159,8 @@ def applied(state: Path) -> bytes | None:
 
 
 def prune(state: Path, keep: Collection[bytes], spare: int = 2) -> list[Path]:
-    """Delete catalogs but those of the generations in ``keep`` and the ``spare`` newest others; also torn ones beyond
-    ``spare`` and what an interrupted write left. Returns what was deleted."""
+    """Delete catalogs, and the ``.json`` beside each, but for the generations in ``keep`` and the ``spare`` newest
+    others; also torn ones beyond ``spare`` and what an interrupted write left. Returns what was deleted."""
     folder = state / "catalog"
     wanted = {catalog_path(state, generation) for generation in keep}
     deleted: list[Path] = []
@@ -170,8 +170,10 @@ def prune(state: Path, keep: Collection[bytes], spare: int = 2) -> list[Path]:
         found = [path for path in folder.glob(pattern) if path not in wanted]
         found.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
         for path in found[left:]:
-            path.unlink(missing_ok=True)
-            deleted.append(path)
+            beside = [path.with_suffix(".json")] if path.suffix == ".cat" else []
+            for each in (path, *(other for other in beside if other.exists())):
+                each.unlink(missing_ok=True)
+                deleted.append(each)
     return deleted
 
 

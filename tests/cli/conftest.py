@@ -41,7 +41,10 @@ pools:
 """,
     "zones/networks.csv": "prefix,country,region\n198.51.100.0/24,CN,SH\n203.0.113.0/24,DE,\n2001:db8:1::/48,DE,\n",
     "data/isp/ct.csv": "prefix,isp\n198.51.100.0/25,chinanet\n",
-    "data/demand.csv": "time,service,country,region,isp,demand_bps\n2026-01-01T00:00:00Z,pull.live.example.,CN,,,1000000\n",
+    "data/demand.csv": """\
+time,service,country,region,isp,demand_bps
+2026-01-01T00:00:00Z,pull.live.example.,CN,,,1000000
+""",
 }
 
 
@@ -72,6 +75,12 @@ def gslb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         return Done(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def network() -> dict[str, str]:
+    """The files of a small network by their paths; not to be changed."""
+    return FILES
 
 
 @pytest.fixture

@@ -1,0 +1,151 @@
+"""`status`, `explain` and `apply` against a running server, and what is said when there is none."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gslbtest.serving import Server, serving, write_files
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, network: dict[str, str]) -> Iterator[Server]:
+    """A server of the small network, for the tests that only ask."""
+    folder = write_files(tmp_path_factory.mktemp("remote"), network)
+    with serving(folder, zones=folder / "zones", data=folder / "data", arguments=["--server-id", "ns1"]) as found:
+        yield found
+
+
+def where(server: Server) -> list[str]:
+    return ["--admin", f"127.0.0.1:{server.admin}", "--state", str(server.state)]
+
+
+def test_status(gslb, server: Server) -> None:
+    done = gslb("status", *where(server))
+    assert (done.code, done.err) == (0, "")
+    said = re.sub(r"\d+ s\b|\d+\.\d+ (m?s)|[0-9a-f]{16}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|process \d+", "#", done.out)
+    assert said.splitlines() == [
+        "server      ns1, gslb 0.1.0, #, up #",
+        "ready       yes",
+        f"listens     127.0.0.1:{server.port} (UDP and TCP), admin 127.0.0.1:{server.admin}",
+        "generation  #, applied # UTC",
+        "zones       1: live.example.",
+        "services    1, edges 2",
+        "store       memory://, 0 edges have reported",
+        "steering    1 built, the last in #",
+        "reload      ok",
+        "            # UTC, took #",
+        "worker 0    #, answers, restarted 0 times",
+    ]
+    assert json.loads(gslb("status", "--json", *where(server)).out)["zones"] == ["live.example."]
+
+
+@pytest.mark.parametrize(("flag", "said"), [("--live", "live\n"), ("--ready", "ready\n")])
+def test_health(gslb, server: Server, tmp_path: Path, flag: str, said: str) -> None:
+    """For a container's health check: no token is read."""
+    assert gslb("status", flag, "--admin", f"127.0.0.1:{server.admin}", "--state", tmp_path) == (0, said, "")
+
+
+def test_explain(gslb, server: Server) -> None:
+    done = gslb("explain", "pull.live.example", "--subnet", "198.51.100.0/24", *where(server))
+    assert (done.code, done.err) == (0, "")
+    assert "A sha, TTL 20\n" in done.out
+    assert "AAAA" not in done.out.split("edge ")[0]
+    told = json.loads(
+        gslb("explain", "pull.live.example", "--subnet", "203.0.113.0", "--type", "AAAA", "--json", *where(server)).out
+    )
+    assert [(answer["qtype"], answer["edges"]) for answer in told["answers"]] == [("AAAA", ["fra"])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "err"),
+    [
+        (["pull.live.example", "--subnet", "x"], "gslb: 'x' is neither an address nor a prefix\n"),
+        (["a" * 1025], "gslb: name: String should have at most 1024 characters\n"),
+    ],
+)
+def test_explain_of_what_cannot_be_asked(gslb, server: Server, arguments: list[str], err: str) -> None:
+    assert gslb("explain", *arguments, *where(server)) == (1, "", err)
+
+
+def test_apply(gslb, network: dict[str, str], tmp_path: Path) -> None:
+    folder = write_files(tmp_path, network)
+    zone = folder / "zones" / "live.yaml"
+    with serving(folder, zones=folder / "zones", data=folder / "data") as server:
+        done = gslb("apply", *where(server))
+        assert (done.code, done.out.splitlines()[0], done.err) == (0, "reload      ok", "")
+        zone.write_text(network["zones/live.yaml"].replace("sha: 100", "sha: 0"))
+        done = gslb("apply", *where(server))
+        assert done.code == 1
+        lines = done.out.splitlines()
+        assert lines[0] == "reload      HELD: too much would move at once; `gslb apply --force` lets it through"
+        assert re.fullmatch(r"            generation [0-9a-f]{16} waits", lines[2])
+        assert lines[3:] == ["            pull.live.example. moves 50.0% of its known clients, may 30.0%"]
+        assert gslb("apply", "--force", *where(server)).code == 0
+        zone.write_text("zone: [\n")
+        done = gslb("apply", *where(server))
+        assert (done.code, done.err) == (1, "")
+        lines = done.out.splitlines()
+        assert lines[0] == "reload      FAILED: the files have errors; what was applied last is served"
+        assert lines[2].startswith(f"  {zone}:2:1: ")
+        told = json.loads(gslb("apply", "--json", *where(server)).out)
+        assert told["state"] == "failed"
+
+
+def free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def test_nobody_there(gslb, tmp_path: Path) -> None:
+    (tmp_path / "admin.token").write_text("x\n")
+    admin = f"127.0.0.1:{free()}"
+    err = f"gslb: no server answers on {admin}: Connection refused\n"
+    for verb in (["status"], ["status", "--live"], ["status", "--ready"], ["apply"], ["explain", "a"]):
+        assert gslb(*verb, "--admin", admin, "--state", tmp_path) == (1, "", err)
+
+
+def test_tokens(gslb, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = f"127.0.0.1:{server.admin}"
+    assert gslb("status", "--admin", admin, "--state", tmp_path) == (
+        1,
+        "",
+        f"gslb: the admin token cannot be read: {tmp_path}/admin.token: No such file or directory; name --state\n",
+    )
+    (tmp_path / "admin.token").write_text("wrong\n")
+    assert gslb("status", "--admin", admin, "--state", tmp_path) == (
+        1,
+        "",
+        f"gslb: the server on {admin} refuses the token; it stands in its state directory\n",
+    )
+    monkeypatch.setenv("GSLB_ADMIN_TOKEN", (server.state / "admin.token").read_text().strip())
+    monkeypatch.setenv("GSLB_ADMIN", admin)
+    assert gslb("status").code == 0
+
+
+def test_something_else_is_there(gslb, tmp_path: Path) -> None:
+    """What listens there is no HTTP server, or not ours."""
+    (tmp_path / "admin.token").write_text("x\n")
+    replies = [b"SSH-2.0-x\r\n", b"HTTP/1.1 500 X\r\nContent-Length: 4\r\n\r\noops"]
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        admin = f"127.0.0.1:{sock.getsockname()[1]}"
+
+        def answer() -> None:
+            for reply in replies:
+                peer, _ = sock.accept()
+                with peer:
+                    peer.recv(4096)
+                    peer.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = gslb("status", "--admin", admin, "--state", tmp_path)
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith(f"gslb: no server answers on {admin}: ")
+        assert gslb("status", "--admin", admin, "--state", tmp_path) == (1, "", "gslb: oops\n")
+        thread.join()
