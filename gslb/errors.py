@@ -26,6 +26,12 @@ class ConfigError(GslbError):
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}: {self.reason}"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConfigError) and self.place() == other.place()
+
+    def __hash__(self) -> int:
+        return hash(self.place())
+
     def place(self) -> tuple[str, int, int, str]:
         """The sort key under which faults are shown: by file, then by place, then by text."""
         return (self.path, self.line, self.column, self.reason)

@@ -17,8 +17,7 @@ import msgspec
 import numpy.typing as npt
 
 from gslb.errors import ConfigError, GslbError
-from gslb.server.catalogs import Meta, read_meta
-from gslb.server.frames import RateLimit
+from gslb.server.meta import Meta, RateLimit, read_meta
 from gslb.server.status import Built, Fault, Moved
 from gslb.snapshot import compile as compiling
 from gslb.snapshot.catalog import Catalog

@@ -12,26 +12,11 @@ import msgspec
 import structlog
 
 from gslb.errors import GslbError
-from gslb.server.frames import RateLimit
-from gslb.server.status import Built, Fault
+from gslb.server.meta import Meta, read_meta
+from gslb.server.status import Built
 from gslb.store import files
 
 _ERROR_TAIL = 2000
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """What belongs to a catalog but is no part of its arrays; it lies beside the catalog as JSON."""
-
-    warnings: tuple[Fault, ...] = ()
-    rate_limit: RateLimit | None = None
-
-
-def read_meta(catalog: Path) -> Meta | None:
-    """What lies beside a catalog file, or None where it is missing or torn; then the catalog is built again."""
-    try:
-        return msgspec.json.decode(catalog.with_suffix(".json").read_bytes(), type=Meta)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 class Kept(NamedTuple):

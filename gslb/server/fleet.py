@@ -22,6 +22,7 @@ import structlog
 from gslb.errors import GslbError
 from gslb.server import cells, frames
 from gslb.server.listen import Opened
+from gslb.server.meta import RateLimit
 
 ACK_S = 60.0
 """For how long a swap waits for a worker that neither takes it nor dies; then it is killed."""
@@ -103,7 +104,7 @@ class Fleet:
         edge_ids: Sequence[str],
         steering: int,
         identity: frames.Identity,
-        rate_limit: frames.RateLimit | None,
+        rate_limit: RateLimit | None,
     ) -> None:
         """Have all workers answer from ``catalog`` (a path) with the ``steering`` of a descriptor, which becomes ours.
 

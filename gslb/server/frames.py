@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from gslb.server.meta import RateLimit
+
 _HEAD = struct.Struct("<IB")
 MAX_FDS = 250
 """Descriptors in one frame; the kernel's own limit is 253."""
@@ -53,15 +55,6 @@ class Unlisten(msgspec.Struct, frozen=True, tag=True):
     """Leave the sockets of ``key`` to another worker."""
 
     key: int
-
-
-class RateLimit(msgspec.Struct, frozen=True):
-    """Response rate limiting, as `gslb.model.inventory.RateLimit`."""
-
-    per_second: int
-    slip: int
-    window_s: int
-    allow: tuple[str, ...]
 
 
 class Swap(msgspec.Struct, frozen=True, tag=True):

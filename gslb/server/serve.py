@@ -20,10 +20,11 @@ import uvloop
 from gslb import __version__
 from gslb.errors import ConfigErrors, GslbError
 from gslb.server import frames, listen, statedir
-from gslb.server.catalogs import Catalogs, read_meta
+from gslb.server.catalogs import Catalogs
 from gslb.server.control import Control
 from gslb.server.fleet import Fleet
 from gslb.server.log import configure
+from gslb.server.meta import read_meta
 from gslb.server.notify import Notifier, listen_fds
 from gslb.server.reload import Reloader
 from gslb.server.settings import SECRET_BYTES, Settings, read_secrets

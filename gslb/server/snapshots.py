@@ -14,6 +14,7 @@ import structlog
 
 from gslb.server import frames
 from gslb.server.fleet import Fleet
+from gslb.server.meta import RateLimit
 from gslb.server.status import SteeringStatus
 from gslb.snapshot import layout
 from gslb.snapshot import steering as making
@@ -38,11 +39,11 @@ class Snapshots:
         self._store = store
         self._identity = identity
         self._path = Path()
-        self._rate_limit: frames.RateLimit | None = None
+        self._rate_limit: RateLimit | None = None
         self._lock = asyncio.Lock()
         self._log: Any = structlog.get_logger("gslb.snapshots")
 
-    async def take(self, path: Path, rate_limit: frames.RateLimit | None) -> None:
+    async def take(self, path: Path, rate_limit: RateLimit | None) -> None:
         """Have the catalog in ``path`` served. Raises `GslbError` where it cannot be, and then nothing has changed."""
         async with self._lock:
             catalog = await asyncio.to_thread(lambda: Catalog(files.read_catalog(path), verify=False))

@@ -44,13 +44,15 @@ def read(
     tables_by_path: Mapping[str, bytes],
     databases: Sequence[tuple[str, Path]],
     findings: Findings | None = None,
+    zones_dir: str | None = None,
 ) -> Files:
     """Read every file; what is found is added to ``findings``, which may tell already of files that could not be had.
 
+    ``zones_dir`` is the folder of zones as people know it, for when there is nothing in it.
     ``zone_files`` are those of `zones/` and ``tables_by_path`` those of `data/`, by the path to show; ``databases`` the
     MMDB files by the path to show and the one to open.
     """
-    checked = check.check(zone_files)
+    checked = check.check(zone_files, zones_dir=zones_dir)
     findings = findings or Findings()
     findings.errors += checked.findings.errors
     findings.warnings += checked.findings.warnings
@@ -65,14 +67,14 @@ def read(
     rtt = RttTable()
     demand: Sequence[Demand] = ()
     for path, text in sorted(tables_by_path.items()):
-        match PurePath(path).parts[-2:]:
-            case (_, "resolvers.csv"):
+        match PurePath(path).name:
+            case "resolvers.csv":
                 shares = tables.read_resolvers(path, text, findings)
-            case (_, "rtt.csv"):
+            case "rtt.csv":
                 rtt = tables.read_rtt(path, text, isps, findings, pops)
-            case (_, "demand.csv"):
+            case "demand.csv":
                 demand = tables.read_demand(path, text, isps, findings)
-            case ("isp", _):
+            case _:
                 isp_tables.append(tables.read_networks(path, text, isps, findings))
     found = [mmdb.read(path, isps, findings, shown=shown) for shown, path in sorted(databases)]
     layers = Layers(

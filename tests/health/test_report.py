@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gslb.health.report import ReportError, fields, read
@@ -103,6 +103,7 @@ def test_faults(edge: str, changes: dict[str, str | bytes | None], message: str)
     assert {key for key, _ in caught.value.faults} - {""} == set(changes)
 
 
+@settings(derandomize=True, deadline=None)
 @given(
     st.builds(
         Report,
@@ -124,6 +125,7 @@ def test_what_is_written_is_read(report: Report) -> None:
     assert read(report.edge, fields(report), 7) == report
 
 
+@settings(derandomize=True, deadline=None)
 @given(st.text(max_size=30), st.dictionaries(st.sampled_from([*FULL, "other"]), st.one_of(st.text(), st.binary())))
 def test_nothing_else_is_ever_raised(edge: str, told: dict[str, str | bytes]) -> None:
     with contextlib.suppress(ReportError):

@@ -161,7 +161,7 @@ def test_the_next_border(report: Report | None, wanted: int | None) -> None:
     assert next_border_ms(["a"], state, RULES) == wanted
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(
     st.lists(
         st.builds(

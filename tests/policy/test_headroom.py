@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gslb.policy.headroom import LOCAL, MAX_BPS, PLANNED, Curve, capacity, effective, headroom_milli
@@ -40,6 +40,7 @@ def test_headroom(load: int, size: int, curve: Curve, wanted: int) -> None:
     assert headroom_milli(np.array([load]), np.array([size]), curve).tolist() == [wanted]
 
 
+@settings(derandomize=True, deadline=None)
 @given(st.integers(0, 2**50), st.integers(1, MAX_BPS), st.sampled_from([LOCAL, PLANNED]))
 def test_headroom_is_the_line_rounded_down(load: int, size: int, curve: Curve) -> None:
     found = int(headroom_milli(np.array([load]), np.array([size]), curve)[0])

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from gslb.server import frames
+from gslb.server.meta import RateLimit
 
 IDENTITY = frames.Identity(b"ns1", b"gslb", (bytes(16),), ("127.0.0.0/8",), 100)
 FRAMES = [
     frames.Start(1, 2, "info", 10, 5, 10.0),
     frames.Listen(3),
     frames.Unlisten(3),
-    frames.Swap(7, "/state/catalog/00.cat", b"\1\0\2\0", IDENTITY, frames.RateLimit(5, 2, 15, ("192.0.2.0/24",))),
+    frames.Swap(7, "/state/catalog/00.cat", b"\1\0\2\0", IDENTITY, RateLimit(5, 2, 15, ("192.0.2.0/24",))),
     frames.Swap(8, "x", b"", IDENTITY, None),
     frames.Steer(9),
     frames.Drain(),

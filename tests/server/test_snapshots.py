@@ -17,6 +17,7 @@ from gslb.errors import GslbError
 from gslb.model.report import DOWN, Report
 from gslb.server import cells, fleet, frames, listen
 from gslb.server.fleet import Fleet
+from gslb.server.meta import RateLimit
 from gslb.server.settings import Endpoint
 from gslb.server.snapshots import Snapshots
 from gslb.snapshot import compile as compiling
@@ -121,7 +122,7 @@ async def test_counters_follow_the_edge_over_catalogs(tmp_path: Path, small: dic
 
 async def test_rate_limit_reaches_the_workers(tmp_path: Path, small: dict[str, str]) -> None:
     async with started(1) as world:
-        await world.snapshots.take(kept(tmp_path, small, 1), frames.RateLimit(1, 2, 15, ("192.0.2.0/24",)))
+        await world.snapshots.take(kept(tmp_path, small, 1), RateLimit(1, 2, 15, ("192.0.2.0/24",)))
         for _ in range(5):
             assert (await asyncio.to_thread(ask, world.port, "no.live.example.")).rcode() == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -20,7 +21,10 @@ def checkout(folder: Path) -> Path:
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "gslb").symlink_to(REPO / "gslb")
     (folder / ".venv").symlink_to(sys.prefix)
-    (folder / ".venv/installed").touch()
+    # make must find nothing to install: it would make the shared environment point at this copy.
+    os.utime(folder / "pyproject.toml", (0, 0))
+    if not (folder / ".venv/installed").exists():
+        (folder / ".venv/installed").touch()
     return folder
 
 
