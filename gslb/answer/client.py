@@ -14,9 +14,9 @@ class Place(NamedTuple):
 
     ``cls`` is its class, or CLASS_PRIVATE where the prefix names nobody. ``row_cls`` and ``row_len`` are those of the
     row that holds its first address, an IPv4 row where ``offset`` is above 0; the scope is ``offset`` plus ``row_len``
-    or, where the row's class has a choice and its row is shorter, the service's ``hash_len`` of the row's family. ``address`` is the first address, an IPv4 one as
-    32 bits and of an IPv6 one the upper 64, ``length`` the prefix's own length on it; ``offset`` is where its bits
-    begin in the address that was asked about.
+    or, where the row's class has a choice and its row is shorter, the service's ``hash_len`` of the row's family.
+    ``address`` is the first address, an IPv4 one as 32 bits and of an IPv6 one the upper 64, ``length`` the prefix's
+    own length on it; ``offset`` is where its bits begin in the address that was asked about.
     """
 
     cls: int

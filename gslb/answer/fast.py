@@ -6,7 +6,7 @@ answer too, and means that none is sent. There is no compiled path yet, so every
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from typing import Final, final
 
 OFF_SWITCH: Final = "GSLB_NO_EXTENSIONS"
@@ -27,7 +27,7 @@ MISS: Final = Miss()
 """Not for this path: the engine answers."""
 
 
-def wanted(environment: os._Environ[str] | dict[str, str]) -> bool:
+def wanted(environment: Mapping[str, str]) -> bool:
     """Whether the environment lets the compiled path be used."""
     return environment.get(OFF_SWITCH, "") in ("", "0")
 

@@ -7,6 +7,7 @@ when the control process is gone; signals are the control process's business.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import mmap
 import os
@@ -47,8 +48,7 @@ class Worker:
         self._listening: dict[int, list[int]] = {}
         self._waiting: list[tuple[int, list[int]]] = []
         self._catalog: Catalog | None = None
-        self._swap: frames.Swap
-        self._edge_slots = b""
+        self._swap: frames.Swap  # there once the catalog is
         self._limiter: Limiter | None = None
         self._log: Any = structlog.get_logger("gslb.worker")
 
@@ -109,58 +109,63 @@ class Worker:
 
     async def _swap_to(self, frame: frames.Swap | frames.Steer, steering: int) -> None:
         """Load in a thread, so that answering goes on; the checksum is computed without the interpreter's lock."""
+        catalog: Catalog | None
         try:
-            engine = await asyncio.to_thread(self._load, frame, steering)
-        except (GslbError, OSError, ValueError) as error:
-            self._log.error("snapshot refused", error=str(error))
-            self._channel.send(frames.Done(frame.seq, str(error)))
+            if isinstance(frame, frames.Swap):
+                catalog = await asyncio.to_thread(_catalog, Path(frame.catalog))
+                swap, limiter = frame, self._limiter_for(frame)
+            else:
+                catalog, swap, limiter = self._catalog, self._swap, self._limiter
+            engine = await asyncio.to_thread(_engine, catalog, steering, swap.identity)
+        except Exception as error:
+            # Whatever is wrong with it, what was served before still is.
+            self._log.error("snapshot refused", error=str(error), exc_info=not isinstance(error, GslbError | OSError))
+            self._channel.send(frames.Done(frame.seq, str(error) or type(error).__name__))
             return
         finally:
             os.close(steering)
-        self._responder.use(engine, self._edge_slots, self._limiter)
+        self._catalog, self._swap, self._limiter = catalog, swap, limiter
+        self._responder.use(engine, swap.edge_slots, limiter)
+        gc.freeze()  # what a catalog holds need not be gone through for garbage again and again
         self._channel.send(frames.Done(frame.seq))
         await self._listen()
 
-    def _load(self, frame: frames.Swap | frames.Steer, fd: int) -> Engine:
-        if isinstance(frame, frames.Swap):
-            catalog = Catalog(_mapped(Path(frame.catalog)))
-            steering = Steering(_shared(fd))
-            self._catalog, self._swap, self._edge_slots = catalog, frame, frame.edge_slots
-            rate = frame.rate_limit
-            self._limiter = (
-                Limiter(rate.per_second, rate.slip, rate.window_s, rate.allow, self._start.workers) if rate else None
-            )
-        elif self._catalog is None:
-            raise GslbError("steering before any catalog")
-        else:
-            catalog, steering = self._catalog, Steering(_shared(fd))
-        who = self._swap.identity
-        identity = EngineIdentity(
-            server_id=who.server_id,
-            version=who.version,
-            cookie_secrets=who.cookie_secrets,
-            debug_acl=tuple(ipaddress.ip_network(text) for text in who.debug_acl),
-            keepalive_ds=who.keepalive_ds,
-        )
-        return Engine(catalog, steering, identity)
+    def _limiter_for(self, swap: frames.Swap) -> Limiter | None:
+        """The limiter that is there, where its rules stay: it remembers who is over the rate."""
+        rules = swap.rate_limit
+        if self._catalog is not None and rules == self._swap.rate_limit:
+            return self._limiter
+        if rules is None:
+            return None
+        return Limiter(rules.per_second, rules.slip, rules.window_s, rules.allow, self._start.workers)
 
     async def _drain(self) -> None:
-        for sockets in self._udp.values():
-            for udp in sockets:
+        for key in list(self._udp):
+            for udp in self._udp.pop(key):
                 udp.drain()
+                udp.close()
         if self._catalog is not None:
             await self._tcp.drain()
-        for key in list(self._udp):
-            self._unlisten(key)
 
 
-def _mapped(path: Path) -> memoryview:
+def _catalog(path: Path) -> Catalog:
     with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        return Catalog(memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)))
 
 
-def _shared(fd: int) -> memoryview:
-    return memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+def _engine(catalog: Catalog | None, fd: int, who: frames.Identity) -> Engine:
+    """The engine for a catalog and the steering behind a descriptor; raises `GslbError` where they do not fit."""
+    steering = Steering(memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ)))
+    if catalog is None or steering.generation != catalog.generation:
+        raise GslbError("the steering is made for another catalog")
+    identity = EngineIdentity(
+        server_id=who.server_id,
+        version=who.version,
+        cookie_secrets=who.cookie_secrets,
+        debug_acl=tuple(ipaddress.ip_network(text) for text in who.debug_acl),
+        keepalive_ds=who.keepalive_ds,
+    )
+    return Engine(catalog, steering, identity)
 
 
 async def _run(fd: int) -> None:

@@ -175,17 +175,17 @@ EDGE_STATE = np.dtype(
     [
         ("verdict4", "u1"),
         ("verdict6", "u1"),
-        ("reported", "u1"),  # 0: never reported
+        ("reported", "u1"),  # bits: 1 the store knows it, 2 held while much of its continent is silent, 4 vanished
         ("changing", "u1"),
         ("headroom_milli", "<u4"),
-        ("age_ms", "<u8"),  # of the report, at made_ms
+        ("age_ms", "<u8"),  # of the report, at state_ms
         ("since_ms", "<u8"),
         ("load_bps", "<u8"),
         ("capacity_bps", "<u8"),  # the smaller of inventory's and the report's
         ("sessions", "<u8"),
     ]
 )
-MADE = np.dtype([("made_ms", "<u8"), ("level_of_state_ms", "<u8")])
+MADE = np.dtype([("made_ms", "<u8"), ("state_ms", "<u8")])
 
 DTYPES = (
     U8, U16, U32, U64, F32, NAME, RRSET, GLUE, ZONE, EDGE, SERVICE, POLICY, GEOMETRY, RESOLVER_CLIENT, VIEW,

@@ -117,7 +117,7 @@ def state(**reports: Report) -> StoreState:
 
 
 def report(edge: str, **fields: int | str) -> Report:
-    return Report(edge=edge, epoch=1, seq=1, **{"received_ms": 100_000, **fields})  # type: ignore[arg-type]
+    return Report(edge=edge, epoch=1, seq=1, **{"received_ms": 100_000, **fields})
 
 
 STATES = [

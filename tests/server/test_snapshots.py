@@ -21,6 +21,7 @@ from gslb.server.meta import RateLimit
 from gslb.server.settings import Endpoint
 from gslb.server.snapshots import Snapshots
 from gslb.snapshot import compile as compiling
+from gslb.snapshot import layout
 from gslb.store import files
 from gslb.store.memory import MemoryStore
 
@@ -92,6 +93,14 @@ async def test_a_broken_catalog_is_refused_and_the_former_stays(tmp_path: Path, 
         os.write(steering, b"nonsense")
         with pytest.raises(GslbError, match=r"the workers refuse .*: snapshot: shorter than its header"):
             await world.fleet.swap(str(first), ["fra", "sha"], steering, IDENTITY, None)
+        catalog = world.snapshots.catalog
+        assert catalog is not None
+        assert world.snapshots.steering is not None
+        pieces = layout.pack(layout.STEERING_MAGIC, bytes(32), world.snapshots.steering.arrays)
+        steering = os.memfd_create("test")
+        os.write(steering, b"".join(pieces))
+        with pytest.raises(GslbError, match="the steering is made for another catalog"):
+            await world.fleet.swap(str(first), catalog.edge_ids, steering, IDENTITY, None)
         steering = os.memfd_create("test")
         os.write(steering, b"nonsense")
         with structlog.testing.capture_logs() as logs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -164,7 +165,8 @@ async def test_dripping_is_no_progress() -> None:
                 await asyncio.sleep(0.01)
 
         dripping = asyncio.create_task(drip())
-        assert await everything(reader) == b""
+        with contextlib.suppress(ConnectionResetError):  # what dripped in last may not have been read
+            assert await everything(reader) == b""
         dripping.cancel()
         writer.close()
         assert (running.echo.counts["tcp_idle_closed"], running.echo.asked) == (1, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -44,10 +45,10 @@ def test_same_files_in_another_order_make_the_same_bytes() -> None:
         (lambda raw: raw[:-1] + b"\xee", "snapshot: checksum differs"),
     ],
 )
-def test_damaged_catalog_is_refused(damage: object, message: str) -> None:
+def test_damaged_catalog_is_refused(damage: Callable[[bytes], bytes], message: str) -> None:
     raw = bytes(compiled(network.ZONES, network.TABLES))
     with pytest.raises(GslbError, match=f"^{message}$" if "\\x" not in message else "magic"):
-        Catalog(memoryview(damage(raw)))  # type: ignore[operator]
+        Catalog(memoryview(damage(raw)))
 
 
 def test_sections_of_another_layout_are_refused() -> None:
@@ -84,7 +85,7 @@ def test_pack_wants_every_section() -> None:
     ],
 )
 def test_rows_have_the_fields_of_the_layout(row: type, dtype: np.dtype) -> None:
-    assert row._fields == dtype.names  # type: ignore[attr-defined]
+    assert row._fields == dtype.names
 
 
 def test_every_dtype_is_in_the_list_of_dtypes() -> None:

@@ -42,4 +42,4 @@ def _option(option: dns.edns.Option) -> str:
         return f"cookie {option.client.hex()} {option.server.hex()}"
     if isinstance(option, dns.edns.NSIDOption):
         return f"nsid {option.nsid.decode()}"
-    return f"option {int(option.otype)} {option.to_wire().hex()}"  # type: ignore[union-attr]
+    return f"option {int(option.otype)} {option.to_wire().hex()}"
