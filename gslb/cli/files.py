@@ -16,12 +16,16 @@ if TYPE_CHECKING:  # imported by the verb that needs it
     from gslb.model.demand import Demand
     from gslb.snapshot.catalog import Catalog
 
-Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="[default: data beside the zones]")]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The data; default: the folder data beside the zones")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
 def check(
-    zones: Annotated[Path, typer.Argument(metavar="[DIR]", help="The zones")] = Path("zones"),
+    zones: Annotated[Path, typer.Argument(metavar="DIR", help="The zones, or a folder of zones/ and data/")] = Path(
+        "zones"
+    ),
     data: Data = None,
     as_json: AsJson = False,
     write_schema: Annotated[
@@ -60,13 +64,19 @@ def check(
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="A catalog file, zones, or a folder of zones/ and data/")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="What it becomes")],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For a side with no data beside its zones; default: the other side's"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what an edit does: records, and which clients move from which edge to which."""
     from gslb.cli import FAILURE
     from gslb.snapshot.diff import diff as compare
 
-    sides = [_catalog(path) for path in (old, new)]
+    beside = [folders(path)[1] for path in (old, new) if path.is_dir()]
+    spare = data or next((folder for folder in beside if folder.is_dir()), None)
+    sides = [_catalog(path, spare) for path in (old, new)]
     if errors := dict.fromkeys(str(error) for _, _, found in sides for error in found):
         print("\n".join(errors))
         raise typer.Exit(FAILURE)
@@ -121,8 +131,11 @@ def folders(path: Path, data: Path | None = None) -> tuple[Path, Path]:
     return zones, data if data is not None else zones.parent / "data"
 
 
-def _catalog(path: Path) -> tuple[Catalog | None, Sequence[Demand], list[ConfigError]]:
-    """A catalog, from its file or built of the files of a folder; the demand beside it; what is wrong."""
+def _catalog(path: Path, spare: Path | None) -> tuple[Catalog | None, Sequence[Demand], list[ConfigError]]:
+    """A catalog, from its file or built of the files of a folder; the demand beside it; what is wrong.
+
+    ``spare`` is the data of a folder that has none beside its zones: an edit of the zones is compared on equal facts.
+    """
     from gslb.server.build import read
     from gslb.snapshot.catalog import Catalog
     from gslb.snapshot.compile import in_memory
@@ -132,7 +145,8 @@ def _catalog(path: Path) -> tuple[Catalog | None, Sequence[Demand], list[ConfigE
         return Catalog(files.read_catalog(path), verify=False), (), []
     if not path.is_dir():
         raise GslbError(f"{path}: neither a catalog file nor a folder")
-    reading = read(*folders(path))
+    zones, beside = folders(path)
+    reading = read(zones, beside if beside.is_dir() else spare or beside)
     arrays = reading.build()
     return Catalog(in_memory(arrays)) if arrays else None, reading.files.demand, reading.errors
 

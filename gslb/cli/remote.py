@@ -11,9 +11,11 @@ import typer
 from gslb.cli.serve import Config
 from gslb.errors import GslbError
 
-Admin = Annotated[str | None, typer.Option("--admin", metavar="ADDR:PORT", help="[default: 127.0.0.1:8053]")]
+Admin = Annotated[
+    str | None, typer.Option("--admin", metavar="ADDR:PORT", help="Its admin port; default: 127.0.0.1:8053")
+]
 State = Annotated[
-    Path | None, typer.Option("--state", metavar="DIR", help="Where admin.token is [default: /var/lib/gslb]")
+    Path | None, typer.Option("--state", metavar="DIR", help="Its state directory; default: /var/lib/gslb")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 

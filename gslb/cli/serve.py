@@ -9,31 +9,31 @@ from typing import Annotated
 import typer
 
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings [default: /etc/gslb/gslb.toml]")
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings; default: /etc/gslb/gslb.toml")
 ]
 
 
 def serve(
-    zones: Annotated[Path | None, typer.Option(metavar="DIR", help="What operators edit [default: zones]")] = None,
+    zones: Annotated[Path | None, typer.Option(metavar="DIR", help="What operators edit; default: zones")] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="What others say of addresses [default: data]")
+        Path | None, typer.Option(metavar="DIR", help="What others say of addresses; default: data")
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="What this server keeps [default: /var/lib/gslb]")
+        Path | None, typer.Option(metavar="DIR", help="What this server keeps; default: /var/lib/gslb")
     ] = None,
     listen: Annotated[
         list[str] | None,
-        typer.Option(metavar="ADDR:PORT", help="Answer here, UDP and TCP; repeatable [default: 127.0.0.1:5300]"),
+        typer.Option(metavar="ADDR:PORT", help="Answer here, UDP and TCP; repeatable; default: 127.0.0.1:5300"),
     ] = None,
-    admin: Annotated[str | None, typer.Option(metavar="ADDR:PORT", help="Admin port [default: 127.0.0.1:8053]")] = None,
-    store: Annotated[str | None, typer.Option(metavar="URL", help="Live state [default: memory://]")] = None,
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes that answer [default: 1]")] = None,
+    admin: Annotated[str | None, typer.Option(metavar="ADDR:PORT", help="Admin port; default: 127.0.0.1:8053")] = None,
+    store: Annotated[str | None, typer.Option(metavar="URL", help="Live state; default: memory://")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes that answer; default: 1")] = None,
     server_id: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="NSID and id.server [default: the host's name]")
+        str | None, typer.Option(metavar="TEXT", help="NSID and id.server; default: the host's name")
     ] = None,
     debug_acl: Annotated[
         list[str] | None,
-        typer.Option(metavar="NET", help="Who may ask for explanations; repeatable [default: loopback]"),
+        typer.Option(metavar="NET", help="Who may ask for explanations; repeatable; default: loopback"),
     ] = None,
     cookie_secret_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Cookie secrets, 32 hex digits a line, the current one first")

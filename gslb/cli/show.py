@@ -38,7 +38,7 @@ def status_lines(status: Status) -> list[str]:
     """All of a server's status."""
     up = int(time.time() - status.started_s)
     found = [
-        f"server      {status.server_id}, gslb {status.version}, process {status.pid}, up {up} s",
+        f"server      {status.server_id}, gslb {status.version}, pid {status.pid}, up {up} s",
         f"ready       {'yes' if status.ready else 'NO'}",
         f"listens     {' '.join(status.listen)} (UDP and TCP), admin {status.admin}",
         f"generation  {status.generation[:16] or 'none'}"
@@ -51,7 +51,7 @@ def status_lines(status: Status) -> list[str]:
     found += reload_lines(status.reload)
     for number, worker in enumerate(status.workers):
         state = "answers" if worker.answering else "DOES NOT ANSWER"
-        found.append(f"worker {number:<4} process {worker.pid}, {state}, restarted {worker.restarts} times")
+        found.append(f"worker {number:<4} pid {worker.pid}, {state}, restarted {worker.restarts} times")
     return found
 
 

@@ -72,7 +72,7 @@ class Control:
         if catalog is not None:
             found.generation = catalog.generation.hex()
             found.applied_s = self._snapshots.taken_s
-            found.zones = tuple(to_text(catalog.name_text(zone.apex)) for zone in catalog.zones)
+            found.zones = tuple(sorted(to_text(catalog.name_text(zone.apex)) for zone in catalog.zones))
             found.services = len(catalog.services)
             found.edges = len(catalog.edges)
         return found

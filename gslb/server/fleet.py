@@ -210,6 +210,7 @@ class Fleet:
         if slot.read_by and slot.read_by.channel:
             slot.read_by.channel.send(frames.Unlisten(slot.index))
         slot.read_by = None
+        self._cover()
 
     def _lost(self, slot: Slot) -> None:
         """A worker's end of the channel closed."""
@@ -221,18 +222,19 @@ class Fleet:
             self._answering.clear()
         if self._draining:
             return
+        slot.restarts += 1
         self._cover()
         task = asyncio.ensure_future(self._replace(slot))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _cover(self) -> None:
-        """Give the sockets of workers that do not answer to one that does."""
+        """Give the sockets of workers that died, and are not back yet, to one that answers."""
         reader = next((slot for slot in self.slots if slot.listening and slot.channel), None)
         if reader is None or reader.channel is None or self._shared:
             return
         for slot in self.slots:
-            if not slot.listening and (slot.read_by is None or slot.read_by.channel is None):
+            if slot.restarts and not slot.listening and (slot.read_by is None or slot.read_by.channel is None):
                 slot.read_by = reader
                 reader.channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
 
@@ -241,7 +243,6 @@ class Fleet:
         slot.deaths = 0 if time.monotonic() - slot.started > STEADY_S else slot.deaths
         delay = BACKOFF_S[min(slot.deaths, len(BACKOFF_S) - 1)]
         slot.deaths += 1
-        slot.restarts += 1
         self._log.error("worker died and is replaced", worker=slot.index, exit_code=code, after_s=delay)
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(delay)

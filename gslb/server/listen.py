@@ -18,6 +18,7 @@ _MEMINFO = struct.Struct("9I")
 _MEMINFO_DROPS = 8
 _MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 _PMTUDISC_OMIT = 5
+_MAPPED = bytes(10) + b"\xff\xff"
 _PKTINFO = {
     socket.AF_INET: (socket.IPPROTO_IP, 8),  # IP_PKTINFO
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
@@ -95,6 +96,14 @@ def prepare(sock: socket.socket, receive_buffer: int) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOPROTOOPT, errno.EINVAL):
             raise
+
+
+def packed(host: str) -> bytes:
+    """The address of a peer as 4 or 16 bytes; an IPv4 one behind a socket of both families as 4."""
+    if ":" not in host:
+        return socket.inet_pton(socket.AF_INET, host)
+    found = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    return found.removeprefix(_MAPPED)
 
 
 def drops(sock: socket.socket) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -60,5 +61,6 @@ class Sparing:
             self._told[kind] = (last, silent + 1)
             return False
         self._told[kind] = (now, 0)
-        self._logger.error(event, kind=kind, not_told=silent, exc_info=exc_info, **fields)
+        with contextlib.suppress(OSError, ValueError):  # nobody reads the log: no reason to stop what told of it
+            self._logger.error(event, kind=kind, not_told=silent, exc_info=exc_info, **fields)
         return True

@@ -21,6 +21,12 @@ from gslb.wire.sections import HEADER, MalformedError, question_end
 
 _QR, _OPCODE, _RD = 0x80, 0x78, 0x01  # of a header's third byte
 _NO_ROOM = 0
+# Where things are counted, worked out once. A tuple's index is False or True: TCP, IPv6.
+_QUERIES = tuple(tuple(layout.queries_at(transport, family) for family in (0, 1)) for transport in (0, 1))
+_REPLIES = tuple(layout.replies_at(transport) for transport in (0, 1))
+_QTYPE_AT, _RCODE_AT = layout.QTYPE_AT, layout.RCODE_AT
+_OUTCOME_AT = {outcome: layout.OUTCOME + at for outcome, at in layout.OUTCOME_AT.items()}
+_OUTCOME_OTHER = layout.OUTCOME + layout.OUTCOME_OTHER
 _ERRORS = frozenset(("nxdomain", "refused", "formerr", "notimp", "badvers", "notauth", "servfail"))
 
 
@@ -62,27 +68,26 @@ class Responder:
         try:
             assert self._engine is not None
             reply = self._engine.reply(packet, source, now_s=now_s, draw=self._draw(64), tcp=tcp, trace=trace)
+            return self._counted(packet, reply, source, tcp, trace)
         except Exception as error:
             self.count("engine_errors")
             self._sparing.error("a question could not be answered", type(error).__name__, exc_info=True)
             trace = Trace(rcode=codes.SERVFAIL, outcome="servfail")
-            reply = servfail(packet)
-        return self._counted(packet, reply, source, tcp, trace)
+            return self._counted(packet, servfail(packet), source, tcp, trace)
 
     def _counted(self, packet: bytes, reply: bytes | None, source: bytes, tcp: bool, trace: Trace) -> bytes | None:
         """Count the reply and, over UDP, hold it to the rate limit."""
         cells = self._cells
-        transport = 1 if tcp else 0
-        family = 0 if len(source) == 4 else 1
-        cells[layout.queries_at(transport, family) + layout.QTYPE_AT.get(trace.qtype, layout.QTYPE_OTHER)] += 1
+        replies = _REPLIES[tcp]
+        cells[_QUERIES[tcp][len(source) == 16] + _QTYPE_AT.get(trace.qtype, layout.QTYPE_OTHER)] += 1
         if reply is not None and self._limiter is not None and not tcp and not trace.cookie_ok:
             reply = self._limited(packet, reply, source, trace)
         if reply is None:
-            cells[layout.replies_at(transport) + layout.RCODE_DROPPED] += 1
+            cells[replies + layout.RCODE_DROPPED] += 1
             return None
-        cells[layout.replies_at(transport) + layout.RCODE_AT.get(trace.rcode, layout.RCODE_OTHER)] += 1
-        cells[layout.OUTCOME + layout.OUTCOME_AT.get(trace.outcome, layout.OUTCOME_OTHER)] += 1
-        if trace.edge != NONE32 and trace.edge < len(self._edge_slots):
+        cells[replies + _RCODE_AT.get(trace.rcode, layout.RCODE_OTHER)] += 1
+        cells[_OUTCOME_AT.get(trace.outcome, _OUTCOME_OTHER)] += 1
+        if trace.edge != NONE32:
             cells[layout.EDGES + self._edge_slots[trace.edge]] += 1
         if trace.fail_open:
             cells[layout.SCALAR["fail_open"]] += 1

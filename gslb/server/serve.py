@@ -173,7 +173,13 @@ class _Process:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.ensure_future(work))
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._log.error("a task of the control process met a fault of this program", exc_info=error)
 
     async def _hang_up(self) -> None:
         """SIGHUP: read files and cookie secrets again."""

@@ -68,7 +68,10 @@ class Snapshots:
     async def run(self) -> None:
         """Steer when the store changes, until cancelled. Store time moves with its entries, so nothing else matters."""
         async for _ in self._store.changes():
-            await self.steer()
+            try:
+                await self.steer()
+            except Exception:
+                self._log.exception("steering met a fault of this program; the former stays")
             await asyncio.sleep(LEAST_S)
 
     async def _make(self, catalog: Catalog) -> tuple[Steering, int]:

@@ -11,6 +11,7 @@ import socket
 import time
 from typing import cast
 
+from gslb.server.listen import packed
 from gslb.server.respond import Responder
 
 BATCH = 32
@@ -174,8 +175,7 @@ class Connection(asyncio.Protocol):
         if not peer:  # gone before it was accepted
             self._transport.abort()
             return
-        text = peer[0].partition("%")[0]
-        self.source = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+        self.source = packed(peer[0])
         if not self._server.add(self):
             self._transport.abort()
             return

@@ -7,12 +7,13 @@ import socket
 import struct
 import time
 
+from gslb.server.listen import packed
 from gslb.server.respond import Responder
 
 BATCH = 64
 """Packets answered per wake-up at most; then TCP and the control channel have their turn."""
-LARGEST = 4096
-"""Bytes of a query that are read; questions are far shorter, and what is cut off is answered FORMERR."""
+LARGEST = 65535
+"""Bytes of a query that are read: all that a datagram can have."""
 DRAIN_S = 2.0
 _IN_PKTINFO = struct.Struct("=i4s4s")
 _IN6_PKTINFO = struct.Struct("=16si")
@@ -47,8 +48,7 @@ class UdpSocket:
                 responder.count("receive_errors")
                 return False
             try:
-                source = socket.inet_pton(sock.family, peer[0].partition("%")[0])
-                reply = responder.answer(packet, source, now_s=now_s, tcp=False)
+                reply = responder.answer(packet, packed(peer[0]), now_s=now_s, tcp=False)
                 if reply is not None:
                     sock.sendmsg((reply,), self._from(ancillary) if ancillary else (), 0, peer)
             except OSError:

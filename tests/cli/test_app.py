@@ -34,7 +34,7 @@ def test_help(gslb, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("serve", "zones data state listen admin store workers server-id debug-acl cookie-secret-file config"),
         ("check", "data json write-schema"),
-        ("diff", "json"),
+        ("diff", "data json"),
         ("locate", "zones data json"),
         ("apply", "force admin state config json"),
         ("explain", "subnet type admin state config json"),

@@ -164,6 +164,14 @@ def test_diff(gslb, files, checkout) -> None:
     assert gslb("diff", checkout, checkout) == (0, "no change\n", "")
 
 
+def test_diff_takes_the_other_sides_data(gslb, files, checkout, tmp_path) -> None:
+    """Zones alone, with no data beside them, are compared on the facts of the other side, or on those named."""
+    new = edited(checkout, files, a=("sha: 100", "sha: 0"))
+    bare = (new / "zones").rename(tmp_path / "bare")
+    assert gslb("diff", "zones", bare) == (0, MOVES, "")
+    assert gslb("diff", "zones", bare, "--data", checkout / "data") == (0, MOVES, "")
+
+
 def test_diff_against_a_catalog_file(gslb, files, checkout) -> None:
     sources = store_files.read_sources(checkout / "zones", checkout / "data")
     arrays = compiling.build(compiling.read(sources.zone_files, sources.tables, sources.databases))

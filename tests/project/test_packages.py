@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -70,11 +71,14 @@ def _python(version: str) -> str:
     if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
         return sys.executable
     name = f"python{version}"
-    try:
-        subprocess.run([name, "-c", "import ensurepip"], check=True, capture_output=True, timeout=30)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip(f"Python version absent: {name}")
-    return name
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    for python in (name, *sorted(map(str, kept.glob(f"{version}.*/bin/{name}")))):
+        try:
+            subprocess.run([python, "-c", "import ensurepip"], check=True, capture_output=True, timeout=30)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return python
+    pytest.skip(f"Python version absent: {name}")
 
 
 def _run(*line: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from gslbtest.process import program
 from gslbtest.serving import Server, serving
 
 from gslb.server.admin import build_app
+from gslb.server.settings import Settings, load
 from gslb.server.status import ReloadStatus, Status
 
 
@@ -188,3 +191,42 @@ def test_not_ready_while_draining(tmp_path: Path, small: dict[str, str], admin_o
                 assert time.monotonic() < end
             assert admin.ask("GET", "/livez", None)[0] == 200
         assert server.process.wait(10) == 0
+
+
+def test_the_manual_names_every_metric(asked: Server, admin_of: Callable[[Server], Any], repo: Path) -> None:
+    _, text = admin_of(asked).ask("GET", "/metrics", None)
+    exposed = set(re.findall(r"^# TYPE (\S+)", text.decode(), re.MULTILINE))
+    page = (repo / "docs" / "operations.md").read_text()
+    table = page[page.index("| metric |") : page.index("## With systemd")]
+    assert set(re.findall(r"`(gslb_\w+)`", table)) == exposed
+
+
+def test_the_manual_names_every_setting(repo: Path) -> None:
+    page = (repo / "docs" / "operations.md").read_text()
+    table = page[page.index("| key | flag |") : page.index("Lists are given")]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(Settings.model_fields)
+
+
+def test_the_example_of_settings_is_whole(repo: Path, tmp_path: Path) -> None:
+    """Each setting stands in it, and each line of it can be read, those that are commented out too."""
+    text = (repo / "deploy" / "gslb.toml").read_text()
+    told = re.findall(r"^#? ?(\w+) = ", text, re.MULTILINE)
+    assert told == [name for name in Settings.model_fields if name != "cookie_secrets"]
+    example = tmp_path / "gslb.toml"
+    example.write_text(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
+    settings, given = load({}, {}, example)
+    assert given == set(told)
+    assert settings.tcp_idle_s == 10
+
+
+def test_units_are_sound(repo: Path, tmp_path: Path) -> None:
+    for name in ("gslb.service", "gslb.socket"):
+        text = (repo / "deploy" / name).read_text()
+        assert set(re.findall(r"^\[(\w+)\]$", text, re.MULTILINE)) == {"Unit", name.split(".")[1].title(), "Install"}
+        (tmp_path / name).write_text(text.replace("/usr/local/bin/gslb", "/bin/true"))
+    if shutil.which("systemd-analyze"):  # where there is no systemd, nothing can verify its units
+        line = ["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    line = [program("promtool"), "check", "config", str(repo / "deploy" / "prometheus.yml")]
+    subprocess.run(line, capture_output=True, timeout=60, check=True)

@@ -111,3 +111,17 @@ def test_drops_are_the_kernels() -> None:
             held += 1
         assert listen.drops(sock) == 100 - held > 0
     assert listen.drops(sock) == 0  # closed: nothing to say
+
+
+@pytest.mark.parametrize(
+    ("host", "packed"),
+    [
+        ("192.0.2.1", "c0000201"),
+        ("2001:db8::1", "20010db8000000000000000000000001"),
+        ("fe80::1%eth0", "fe800000000000000000000000000001"),
+        ("::ffff:192.0.2.1", "c0000201"),
+        ("::192.0.2.1", "000000000000000000000000c0000201"),
+    ],
+)
+def test_peers(host: str, packed: str) -> None:
+    assert listen.packed(host).hex() == packed

@@ -21,7 +21,7 @@ from gslb.server.meta import RateLimit
 from gslb.server.settings import Endpoint
 from gslb.server.snapshots import Snapshots
 from gslb.snapshot import compile as compiling
-from gslb.snapshot import layout
+from gslb.snapshot import layout, steering
 from gslb.store import files
 from gslb.store.memory import MemoryStore
 
@@ -80,6 +80,29 @@ async def test_reports_move_answers(tmp_path: Path, small: dict[str, str]) -> No
         await asyncio.wait_for(following, 5)
 
 
+async def test_a_fault_of_steering_is_told_and_the_next_change_is_tried(
+    tmp_path: Path, small: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with started(1) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        following = asyncio.create_task(world.snapshots.run())
+        await asyncio.sleep(0)
+        original = steering.build
+
+        def build(*arguments: object) -> object:
+            monkeypatch.setattr(steering, "build", original)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(steering, "build", build)
+        with structlog.testing.capture_logs() as logs:
+            for seq in (1, 2):
+                await world.store.report(Report("sha", 1, seq, 0, health4=DOWN, health6=DOWN))
+                await asyncio.sleep(0.3)
+        assert [log["event"] for log in logs] == ["steering met a fault of this program; the former stays"]
+        assert await world.edge() == ["192.0.2.20"]
+        following.cancel()
+
+
 async def test_a_broken_catalog_is_refused_and_the_former_stays(tmp_path: Path, small: dict[str, str]) -> None:
     async with started() as world:
         first = kept(tmp_path, small, 1)
@@ -89,22 +112,22 @@ async def test_a_broken_catalog_is_refused_and_the_former_stays(tmp_path: Path, 
         with pytest.raises(GslbError, match="set aside as"):
             await world.snapshots.take(torn, None)
         # What this process finds whole, the workers may not: they look for themselves.
-        steering = os.memfd_create("test")
-        os.write(steering, b"nonsense")
+        memory = os.memfd_create("test")
+        os.write(memory, b"nonsense")
         with pytest.raises(GslbError, match=r"the workers refuse .*: snapshot: shorter than its header"):
-            await world.fleet.swap(str(first), ["fra", "sha"], steering, IDENTITY, None)
+            await world.fleet.swap(str(first), ["fra", "sha"], memory, IDENTITY, None)
         catalog = world.snapshots.catalog
         assert catalog is not None
         assert world.snapshots.steering is not None
         pieces = layout.pack(layout.STEERING_MAGIC, bytes(32), world.snapshots.steering.arrays)
-        steering = os.memfd_create("test")
-        os.write(steering, b"".join(pieces))
+        memory = os.memfd_create("test")
+        os.write(memory, b"".join(pieces))
         with pytest.raises(GslbError, match="the steering is made for another catalog"):
-            await world.fleet.swap(str(first), catalog.edge_ids, steering, IDENTITY, None)
-        steering = os.memfd_create("test")
-        os.write(steering, b"nonsense")
+            await world.fleet.swap(str(first), catalog.edge_ids, memory, IDENTITY, None)
+        memory = os.memfd_create("test")
+        os.write(memory, b"nonsense")
         with structlog.testing.capture_logs() as logs:
-            await world.fleet.steer(steering)
+            await world.fleet.steer(memory)
         assert [log["event"] for log in logs] == ["the workers refuse a steering snapshot"]
         for _ in range(8):
             assert await world.edge() == ["192.0.2.10"]

@@ -154,7 +154,7 @@ DEFAULTS = [
 @pytest.mark.parametrize(("text", "differs"), DEFAULTS)
 def test_keys_of_a_service(text: str, differs: dict[str, object]) -> None:
     services = {service.name: service for service in checked(zone_with(text)).zones[0].services}
-    assert services[wire("a.live.example.")] == Service(name=wire("a.live.example."), pool="p", **differs)  # type: ignore[arg-type]
+    assert services[wire("a.live.example.")] == Service(name=wire("a.live.example."), pool="p", **differs)
 
 
 OTHER = "ns.other.example. hostmaster.live.example."
