@@ -21,7 +21,3 @@ def main() -> None:
         for line in str(error).splitlines():
             print(f"gslb: {line}", file=sys.stderr)
         sys.exit(USAGE if type(error).__name__ == "UsageError" else FAILURE)
-    except BrokenPipeError:
-        # Whoever read our output has had enough of it.
-        sys.stderr.close()
-        sys.exit(FAILURE)
