@@ -55,7 +55,10 @@ def _of_resolver(catalog: Catalog, geometry: int, source: bytes, scope: int, dra
 
 
 class Choice(NamedTuple):
-    """The edges of an answer, best first, with the TTL; no edges: the fallback or nothing is due."""
+    """The edges of an answer, best first, with the TTL; no edges: the fallback or nothing is due.
+
+    ``fail_open`` is True where edges are given although too little of the pool is available.
+    """
 
     edges: Sequence[int]
     ttl_s: int
@@ -72,7 +75,7 @@ def choose(
     if row.count == 1:
         return Choice(row.edges, ttl_s, fail_open)
     if not row.count:
-        return Choice((), service.changing_ttl_s, fail_open)
+        return Choice((), service.changing_ttl_s, False)
     edges = pick(
         row.edges,
         row.levels,

@@ -7,7 +7,6 @@ its sockets, so what clients send is answered, and what it had counted stays cou
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
@@ -185,14 +184,20 @@ class Fleet:
     async def _spawn(self, slot: Slot) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            slot.channel = frames.Channel(ours, lambda frame, _: self._frame(slot, frame), lambda: self._lost(slot))
+            channel = frames.Channel(ours, lambda frame, _: self._frame(slot, frame), lambda: self._lost(slot))
+            channel.send(msgspec.structs.replace(self._start, slot=slot.index), [slot.counters])
+            channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
             slot.started, slot.since_s = time.monotonic(), time.time()
-            slot.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "gslb.server.worker", str(theirs.fileno()),
-                pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        slot.channel.send(msgspec.structs.replace(self._start, slot=slot.index), [slot.counters])
-        slot.channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
+            try:
+                slot.process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-P", "-m", "gslb.server.worker", str(theirs.fileno()),
+                    pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
+                )  # fmt: skip
+            except BaseException:
+                channel.close()
+                raise
+        # Only now, so that whoever tells all workers something tells this one after what stands above.
+        slot.channel = channel
         if self._swap:
             self._ask(slot, self._swap)
 
@@ -241,9 +246,20 @@ class Fleet:
     async def _replace(self, slot: Slot) -> None:
         code = await slot.process.wait() if slot.process else None
         slot.deaths = 0 if time.monotonic() - slot.started > STEADY_S else slot.deaths
+        delay = self._backoff(slot)
+        self._log.error("worker died and is replaced", worker=slot.index, exit_code=code, after_s=delay)
+        while True:
+            await asyncio.sleep(delay)
+            try:
+                await self._spawn(slot)
+            except OSError as error:
+                delay = self._backoff(slot)
+                self._log.error("no worker can be started", worker=slot.index, reason=str(error), again_after_s=delay)
+            else:
+                return
+
+    def _backoff(self, slot: Slot) -> float:
+        """How long to wait before the next process of a slot."""
         delay = BACKOFF_S[min(slot.deaths, len(BACKOFF_S) - 1)]
         slot.deaths += 1
-        self._log.error("worker died and is replaced", worker=slot.index, exit_code=code, after_s=delay)
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(delay)
-            await self._spawn(slot)
+        return delay

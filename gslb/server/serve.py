@@ -155,7 +155,7 @@ class _Process:
 
     async def _take_kept(self) -> None:
         """Serve what was applied last at once; what the files say now is then compared with it."""
-        kept = await asyncio.to_thread(self._catalogs.applied)
+        kept = await asyncio.to_thread(self._catalogs.applied, verify=False)
         if kept is None:
             return
         try:

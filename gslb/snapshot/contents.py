@@ -33,6 +33,8 @@ class ServiceFacts:
 
     policy: int
     max_change: float
+    hash_len4: int
+    spread: int
     keys: dict[str, str]
 
 
@@ -90,6 +92,8 @@ class Contents:
             found[to_text(owner)] = ServiceFacts(
                 policy=int(row["policy"]),
                 max_change=round(float(row["max_change"]), 6),
+                hash_len4=int(row["hash_len4"]),
+                spread=int(row["spread"]),
                 keys=pools[row["policy"]]
                 | {
                     "ttl": str(row["ttl_s"]),

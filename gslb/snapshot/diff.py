@@ -177,7 +177,7 @@ class _Compared:
         self._old = moves.Nominal(before.arrays, before.edge_ids)
         self._new = moves.Nominal(after.arrays, after.edge_ids)
         self._spread = moves.DemandSpread(after.arrays, after.texts, self._pieces)
-        self._moves: dict[tuple[int, int], moves.Move] = {}
+        self._moves: dict[tuple[tuple[int, int], moves.Redraw], moves.Move] = {}
         self._demand: dict[str, list[Demand]] = {}
         for row in demand:
             self._demand.setdefault(row.service, []).append(row)
@@ -197,9 +197,13 @@ class _Compared:
     def service(self, name: str, keys: tuple[KeyChange, ...], old: ServiceFacts, new: ServiceFacts) -> ServiceDiff:
         """What becomes of a service that both have."""
         policies = (old.policy, new.policy)
-        if policies not in self._moves:
-            self._moves[policies] = moves.move(self._old, self._new, policies, self._pieces, self._pieces.addresses)
-        moved = self._moves[policies]
+        respread = (old.spread, new.spread) if old.spread != new.spread else (0, 0)
+        redraw = moves.Redraw(old.hash_len4 != new.hash_len4, *respread)
+        if (policies, redraw) not in self._moves:
+            self._moves[policies, redraw] = moves.move(
+                self._old, self._new, policies, self._pieces, self._pieces.addresses, redraw
+            )
+        moved = self._moves[policies, redraw]
         told = ServiceDiff(
             service=name,
             change=CHANGED if keys else "",
@@ -213,7 +217,7 @@ class _Compared:
         if not rows:
             return told
         weights, unplaced = self._spread.weights(rows)
-        asked = moves.move(self._old, self._new, policies, self._pieces, weights)
+        asked = moves.move(self._old, self._new, policies, self._pieces, weights, redraw)
         return msgspec.structs.replace(
             told,
             demand_bps=asked.total,

@@ -4,7 +4,9 @@ The space is the IPv4 addresses of which either catalog knows the country or the
 pieces that lie in one view of each catalog. A piece has a class under every policy of either catalog, and with it the
 nominal shares of edges: those of `steering.build` while nobody has reported. Where a share falls from p to p', a
 rendezvous draw moves exactly p - p' of the clients, to the edges that gain, in proportion to what each gains. Shares
-are those of the first answer; ``spread``, which depends on the name, is left out of account.
+are those of the first answer. Where the prefix that keys the draw changes its length, every client is drawn anew, so
+that old and new edge are independent of each other. Where ``spread`` changes, what moves depends on the name: it is the
+mean over a few names that stand for all.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy.typing as npt
 from gslb.geo import special
 from gslb.model.demand import Demand
 from gslb.model.report import StoreState
+from gslb.policy import draw
 from gslb.snapshot import steering
 from gslb.snapshot.layout import STEERING_WIDTH
 
@@ -32,6 +35,7 @@ F64 = npt.NDArray[np.float64]
 _ADDRESSES: Final = 1 << 32
 _CELLS: Final = 1 << 20  # of a dense table of shares held at a time
 _TEXTS: Final = 21  # bits that number a text: three of them fit 63
+_STAND_INS: Final = tuple(b"\x02n%d\0" % number for number in range(8))
 
 
 class Space(NamedTuple):
@@ -40,6 +44,18 @@ class Space(NamedTuple):
     old_view: U32
     new_view: U32
     addresses: F64
+
+
+class Redraw(NamedTuple):
+    """What changes in how a service draws: whether its clients' prefixes are cut anew, and ``spread`` before and after
+    (both 0 where it stays as it is)."""
+
+    anew: bool = False
+    old_spread: int = 0
+    new_spread: int = 0
+
+
+SAME_DRAW: Final = Redraw()
 
 
 class Move(NamedTuple):
@@ -83,7 +99,11 @@ class Nominal:
     def __init__(self, arrays: Arrays, edge_ids: Sequence[str]) -> None:
         rows = steering.build(arrays, StoreState(), 0)
         self._edges = rows["edge"].reshape(-1, STEERING_WIDTH)[::2]
-        weights = rows["weight"].reshape(-1, STEERING_WIDTH)[::2].astype(np.float64)
+        self._levels = rows["level"].reshape(-1, STEERING_WIDTH)[::2]
+        self._weights = rows["weight"].reshape(-1, STEERING_WIDTH)[::2]
+        self._reciprocals = rows["reciprocal"].reshape(-1, STEERING_WIDTH)[::2]
+        self._hashes: list[int] = arrays["edge"]["hash"].tolist()
+        weights = self._weights.astype(np.float64)
         sums = weights.sum(axis=1, keepdims=True)
         self._shares = weights / np.where(sums > 0, sums, 1.0)
         self._first = arrays["policy"]["row"].astype(np.int64)
@@ -103,10 +123,13 @@ class Nominal:
         found: I64 = self._view_class[self._view[policy] + views].astype(np.int64)
         return found
 
-    def shares(self, policy: int, classes: I64, columns: Mapping[str, int]) -> F64:
-        """Shares by class, shape (classes, columns); the column of `NO_EDGE` has 1 where there is no edge."""
+    def shares(self, policy: int, classes: I64, columns: Mapping[str, int], spread: int = 0, name: bytes = b"") -> F64:
+        """Shares by class, shape (classes, columns); the column of `NO_EDGE` has 1 where there is no edge.
+
+        With ``spread`` they are those of the lower-case wire ``name``.
+        """
         rows = self._first[policy] + classes
-        shares = self._shares[rows]
+        shares = np.array([self._narrowed(row, spread, name) for row in rows]) if spread else self._shares[rows]
         column_of = np.zeros(len(self._ids), dtype=np.int64)
         for row in self._pools[policy]:
             column_of[row] = columns[self._ids[row]]
@@ -116,8 +139,33 @@ class Nominal:
         found[shares.sum(axis=1) == 0, columns[NO_EDGE]] = 1.0
         return found
 
+    def _narrowed(self, row: int, spread: int, name: bytes) -> F64:
+        """The shares of one row's slots that ``spread`` leaves for a name."""
+        found = np.zeros(STEERING_WIDTH)
+        count = np.count_nonzero(self._weights[row])
+        edges = self._edges[row, :count].tolist()
+        kept, reciprocals = draw.narrow(
+            edges,
+            self._levels[row, :count].tolist(),
+            self._weights[row, :count].tolist(),
+            self._reciprocals[row, :count].tolist(),
+            self._hashes,
+            spread,
+            name,
+        )
+        rates = 1.0 / np.array(reciprocals, dtype=np.float64)
+        found[[edges.index(edge) for edge in kept]] = rates / rates.sum()
+        return found
 
-def move(old: Nominal, new: Nominal, policies: tuple[int, int], pieces: Space, weights: F64) -> Move:
+
+def move(
+    old: Nominal,
+    new: Nominal,
+    policies: tuple[int, int],
+    pieces: Space,
+    weights: F64,
+    redraw: Redraw = SAME_DRAW,
+) -> Move:
     """What moves between an old policy and a new one, the pieces weighted as given (addresses, bits a second)."""
     names = sorted({NO_EDGE, *old.edges(policies[0]), *new.edges(policies[1])})
     columns = {name: at for at, name in enumerate(names)}
@@ -131,17 +179,30 @@ def move(old: Nominal, new: Nominal, policies: tuple[int, int], pieces: Space, w
     step = max(1, _CELLS // len(names))
     for begin in range(0, len(pairs), step):
         part = slice(begin, begin + step)
-        change = new.shares(policies[1], new_class[part], columns) - old.shares(policies[0], old_class[part], columns)
-        gains, losses = np.maximum(change, 0.0), np.maximum(-change, 0.0)
-        gained = gains.sum(axis=1)
-        scale = weight[part] / np.where(gained > 0, gained, 1.0)
-        flow += (losses * scale[:, None]).T @ gains
+        asked = _STAND_INS if redraw.old_spread or redraw.new_spread else _STAND_INS[:1]
+        for name in asked:
+            before = old.shares(policies[0], old_class[part], columns, redraw.old_spread, name)
+            after = new.shares(policies[1], new_class[part], columns, redraw.new_spread, name)
+            flow += _flow(before, after, weight[part], redraw.anew) / len(asked)
     losers, gainers = np.nonzero(flow > weight.sum() * 1e-12)  # less is rounding
     flows = {
         (names[loser], names[gainer]): float(flow[loser, gainer])
         for loser, gainer in zip(losers.tolist(), gainers.tolist(), strict=True)
     }
     return Move(float(weight.sum()), sum(flows.values()), flows)
+
+
+def _flow(before: F64, after: F64, weight: F64, anew: bool) -> F64:
+    """Who loses how much to whom, shape (edges, edges), from shares of shape (classes, edges) and weights by class."""
+    if anew:
+        found: F64 = (before * weight[:, None]).T @ after
+        np.fill_diagonal(found, 0.0)
+        return found
+    change = after - before
+    gains, losses = np.maximum(change, 0.0), np.maximum(-change, 0.0)
+    gained = gains.sum(axis=1)
+    scale = weight / np.where(gained > 0, gained, 1.0)
+    return np.asarray((losses * scale[:, None]).T @ gains, dtype=np.float64)
 
 
 def leave(old: Nominal, policy: int, pieces: Space) -> Move:

@@ -7,7 +7,7 @@ if the row is empty, had a transition a moment ago.
 
 **Failing open** a row ignores headroom and room: it is made of the living edges by nominal weight, level by level as
 ever; where none lives, of the unknown ones; where none is unknown, of those that are down. Drained edges, weight 0 and
-fenced-off edges never come back. A closed policy has an empty row instead.
+fenced-off edges never come back, and of a closed policy neither do those that are down: its row is empty then.
 
 **More than 16 edges**: levels that fit are kept whole; of the level at which the row runs over the heaviest edges stay
 (of equal ones, the earlier in the pool), with their weights raised so that the level keeps its share; what would come
@@ -81,7 +81,7 @@ def rows(of_classes: U8, pool: PoolState, panic_milli: int, closed: bool) -> Row
     weight = spill.weights(of_classes, pool.supply.effective, spilled)
     panic = (spilled.available == 0) | ((spilled.available > 0) & (spilled.available < panic_milli / _MILLI))
     if panic.any():
-        weight[panic] = 0.0 if closed else _opened(of_classes[panic], pool)
+        weight[panic] = _opened(of_classes[panic], pool, VERDICT_UNKNOWN if closed else VERDICT_DOWN)
     edge, level, kept, count = _ordered(of_classes, pool.edges, weight, spilled.levels)
     reciprocal = np.zeros_like(kept)
     longest = int(count.max(initial=0))
@@ -91,12 +91,13 @@ def rows(of_classes: U8, pool: PoolState, panic_milli: int, closed: bool) -> Row
     return Rows(edge, level, kept, reciprocal, count, flags.astype(np.uint8))
 
 
-def _opened(of_classes: U8, pool: PoolState) -> F64:
-    """Weights of classes that fail open: of each class, those of its edges that have the best verdict in it."""
+def _opened(of_classes: U8, pool: PoolState, worst: int) -> F64:
+    """Weights of classes that fail open: of each class, those of its edges that have the best verdict in it, none where
+    that is worse than ``worst``."""
     found = np.zeros(of_classes.shape)
     pending = np.ones(len(of_classes), dtype=np.bool_)
     nobody_knows = np.full(len(pool.edges), spill.UNKNOWN, dtype=np.int64)
-    for verdict in (VERDICT_UP, VERDICT_UNKNOWN, VERDICT_DOWN):
+    for verdict in range(VERDICT_UP, worst + 1):
         candidates = pool.verdict == verdict
         now = pending & (of_classes[:, candidates] != LEVEL_NEVER).any(axis=1)
         if now.any():

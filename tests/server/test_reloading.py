@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,13 @@ def test_a_bad_edit_changes_nothing(tmp_path: Path, small: dict[str, str], admin
         assert ttl(server) == 300
         said = gslb(server, "status").stdout
         assert all(f"  {path}:{place}: " in said for place in places)
+    # With a torn catalog besides there is nothing left to serve.
+    catalog = next((server.state / "catalog").glob("*.cat"))
+    os.truncate(catalog, 1000)
+    done = serve_once(tmp_path, server.zones)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "the catalog applied last is not served" in done.stderr
+    assert catalog.with_name(catalog.name + ".torn").exists()
 
 
 def test_a_configmap_swaps_its_symlink(
@@ -167,12 +175,16 @@ def test_a_large_change_is_held_and_forced(
         assert edge_of(server) == ["192.0.2.20"]
 
 
+def serve_once(folder: Path, zones: Path) -> subprocess.CompletedProcess[str]:
+    line = [command("gslb"), "serve", "--zones", str(zones), "--data", str(folder / "data")]
+    line += ["--state", str(folder / "state"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_nothing_to_serve(tmp_path: Path, small: dict[str, str]) -> None:
     small["live.yaml"] = small["live.yaml"].replace("192.0.2.80", "192.0.2.800").replace("all: {", "al: {")
     zones = write_files(tmp_path / "zones", small)
-    line = [command("gslb"), "serve", "--zones", str(zones), "--data", str(tmp_path / "data")]
-    line += ["--state", str(tmp_path / "state"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = serve_once(tmp_path, zones)
     assert (done.returncode, done.stdout) == (78, "")
     plain = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert [line.split(" ")[0] for line in plain] == [f"{zones}/live.yaml:7:12:", f"{zones}/live.yaml:9:16:", "gslb:"]

@@ -62,7 +62,7 @@ async def started(workers: int = 2) -> AsyncIterator[World]:
 
 
 async def test_reports_move_answers(tmp_path: Path, small: dict[str, str]) -> None:
-    async with started() as world:
+    async with started(1) as world:
         await world.snapshots.steer()  # without a catalog: nothing
         assert world.snapshots.status.builds == 0
         await world.snapshots.take(kept(tmp_path, small, 1), None)
@@ -174,6 +174,31 @@ async def test_a_worker_that_keeps_dying_is_tried_ever_more_rarely(
                         assert await world.edge() == ["192.0.2.10"]  # the other reads its sockets
         assert [log["after_s"] for log in logs] == [0.0, 0.01, 0.02, 0.02]
         assert slot.read_by is None
+
+
+async def test_a_system_without_processes_to_give(
+    tmp_path: Path,
+    small: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    until: Callable[[Callable[[], object]], Awaitable[None]],
+) -> None:
+    monkeypatch.setattr(fleet, "BACKOFF_S", (0.0, 0.01))
+    async with started(1) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        original = asyncio.create_subprocess_exec
+        failures = [OSError(11, "Resource temporarily unavailable")] * 3
+
+        async def spawn(*arguments: str, **options: object) -> asyncio.subprocess.Process:
+            if failures:
+                raise failures.pop()
+            return await original(*arguments, **options)  # type: ignore[arg-type]  # as they came
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
+        with structlog.testing.capture_logs() as logs:
+            os.kill(world.fleet.slots[0].pid, signal.SIGKILL)
+            await until(lambda: not failures and world.fleet.answering)
+        assert [log["event"] for log in logs].count("no worker can be started") == 3
+        assert await world.edge() == ["192.0.2.10"]
 
 
 async def test_a_worker_that_hangs_is_replaced(

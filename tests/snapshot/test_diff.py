@@ -128,7 +128,7 @@ def test_keys_of_a_service(base: Catalog, change: tuple[str, str], wanted: list[
     found = of(diff(base, compiled(zone=edited(change))), "flat.example.")
     assert found.change == "changed"
     assert found.keys == tuple(KeyChange(*key) for key in wanted)
-    assert bool(found.flows) is (wanted[0][0] == "weights")
+    assert bool(found.flows) is bool({"weights", "spread", "hash_len"} & {key for key, _, _ in wanted})
 
 
 def flows(service: ServiceDiff) -> dict[tuple[str, str], float]:
@@ -149,6 +149,15 @@ MOVES = [
         1.0,
         {("ber", ""): 0.3333, ("fra", ""): 0.3333, ("par", ""): 0.3333},
     ),
+    # Every client is drawn anew: of three equal edges, two in three clients get another.
+    (
+        "another hash_len",
+        ("flat: {", "flat: {hash_len: {v4: 24}, "),
+        "flat",
+        0.6667,
+        {(old, new): 0.1111 for old in ("ber", "fra", "par") for new in ("ber", "fra", "par") if old != new},
+    ),
+    ("hash_len of IPv6", ("flat: {", "flat: {hash_len: {v6: 44}, "), "flat", 0.0, {}),
     (
         "by affinity",
         ("affinity: [any]", "affinity: [country, any]"),
@@ -174,6 +183,15 @@ def test_moves(
     assert found.networks == 4.5
     back = of(diff(compiled(zone=edited(change)), base), f"{service}.example.")
     assert flows(back) == pytest.approx({(new, old): part for (old, new), part in wanted.items()}, abs=2e-4)
+
+
+@pytest.mark.parametrize(("spread", "fraction"), [(1, 0.6667), (2, 0.3333), (3, 0.0)])
+def test_spread_moves_those_of_the_edges_it_drops(base: Catalog, spread: int, fraction: float) -> None:
+    """Of three equal edges a name keeps ``spread``: the clients of the others move, whichever they are."""
+    narrow = compiled(zone=edited(("flat: {", f"flat: {{spread: {spread}, ")))
+    assert of(diff(base, narrow), "flat.example.").fraction == pytest.approx(fraction, abs=1e-4)
+    assert of(diff(narrow, base), "flat.example.").fraction == pytest.approx(fraction, abs=1e-4)
+    assert of(diff(narrow, narrow), "flat.example.").fraction == 0.0
 
 
 def test_a_move_in_the_tables(base: Catalog) -> None:

@@ -126,6 +126,14 @@ CASES = [
     Case("all drained", state(*(said(edge, "drain") for edge in POOL)), {}, OPEN),
     Case("closed", state(*DEAD), {}, OPEN, CLOSED),
     Case("closed, and all is well", state(), WELL, 0, CLOSED),
+    Case("closed, and all full", state(*FULL), WELL, OPEN, CLOSED),
+    Case(
+        "closed, all dead but one, which is full",
+        state(*SIN_ALONE, said("sin", load_bps=39 * GBPS)),
+        {"sin": 80},
+        OPEN,
+        CLOSED,
+    ),
     Case("closed, and an edge fell a moment ago", state(*DEAD, said("sin", "down", since_ms=NOW)), {}, 3, CLOSED),
     Case("panic 0 still answers", state(*DEAD), WELL, OPEN, Policy(POOL, [IN_SHANGHAI], panic=0)),
     Case("above panic", state(said("sha-1", "down"), said("sha-2", headroom_milli=600)), {"sha-2": 36}, 0, TWO),
@@ -327,7 +335,7 @@ def test_random_networks(network: Any, data: st.DataObject) -> None:
                 if pool[edge.id] and levels[number] != 255 and verdicts[number] < layout.VERDICT_DRAIN
             ]
             assert set(row.edges) <= set(permitted), "fences, weight 0, drained and absent ones never serve"
-            if permitted and not closed:
+            if any(not closed or verdicts[number] < layout.VERDICT_DOWN for number in permitted):
                 assert row.count, "never an empty row while an edge is permitted"
             assert row.levels == [levels[edge] for edge in row.edges]
             assert sorted(zip(row.levels, row.edges, strict=True)) == list(zip(row.levels, row.edges, strict=True))
