@@ -191,30 +191,37 @@ class Engine:
         if choice.fail_open:
             trace.fail_open = True
             reply.ede = (codes.EDE_OTHER, "failing open")
-        for edge_row in choice.edges:
-            edge = catalog.edges[edge_row]
-            self._addresses(
-                reply, owner, service.max_records, choice.ttl_s,
-                *((edge.rr6, edge.rr6_count) if is_v6 else (edge.rr4, edge.rr4_count)),
-                _STORED6 if is_v6 else _STORED4,
-            )  # fmt: skip
         if choice.edges:
             trace.edge = choice.edges[0]
+            rows = [catalog.edges[row] for row in choice.edges]
+            held = [(row.rr6, row.rr6_count) if is_v6 else (row.rr4, row.rr4_count) for row in rows]
+        else:
+            trace.outcome = "fallback"
+            held = [
+                (service.fallback6, service.fallback6_count) if is_v6 else (service.fallback4, service.fallback4_count)
+            ]
+        count, records = self._addresses(held, service.max_records, _STORED6 if is_v6 else _STORED4)
+        if count:
+            reply.add(count, message.repoint(records, message.pointer(owner), choice.ttl_s))
             return
-        trace.outcome = "fallback"
-        self._addresses(
-            reply, owner, service.max_records, choice.ttl_s,
-            *((service.fallback6, service.fallback6_count) if is_v6 else (service.fallback4, service.fallback4_count)),
-            _STORED6 if is_v6 else _STORED4,
-        )  # fmt: skip
-        if not reply.answers:
-            trace.outcome = "no_edge"
-            zone = catalog.zones[entry.zone]
-            self._authority(reply, zone.brief, zone.negative_length, entry, owner, len(name))
+        trace.outcome = "no_edge"
+        zone = catalog.zones[entry.zone]
+        self._authority(reply, zone.brief, zone.negative_length, entry, owner, len(name))
 
-    def _addresses(self, reply: _Reply, owner: int, most: int, ttl_s: int, blob: int, count: int, size: int) -> None:
-        kept = min(count, most)
-        reply.add(kept, message.repoint(self._stored(blob, kept * size), message.pointer(owner), ttl_s))
+    def _addresses(self, held: list[tuple[int, int]], most: int, size: int) -> message.Records:
+        """Up to ``most`` of the stored records, ``size`` bytes each, at each of some places (where, how many).
+
+        Edges may share an address, and a record stands in a set once (RFC 2181 section 5).
+        """
+        if len(held) == 1:
+            at, count = held[0]
+            count = min(count, most)
+            return count, self._stored(at, count * size)
+        distinct: dict[bytes, None] = {}
+        for at, count in held:
+            for number in range(min(count, most)):
+                distinct[self._stored(at + number * size, size)] = None
+        return len(distinct), b"".join(distinct)
 
     def _negative(self, reply: _Reply, entry: NameRow, owner: int, length: int) -> None:
         """The SOA that goes with NXDOMAIN and NODATA (RFC 2308 section 3)."""

@@ -8,44 +8,16 @@ from collections.abc import Iterator
 import msgspec
 
 from gslb.answer import service as steered
+from gslb.answer.candidates import Candidate, candidates_of
 from gslb.answer.lookup import CUT, HIT, MAX_LINKS, OUTSIDE, WILDCARD, alias_of, find_name
 from gslb.model.names import to_text
 from gslb.model.view import View
-from gslb.policy import draw
 from gslb.snapshot import layout
 from gslb.snapshot.catalog import Catalog
-from gslb.snapshot.rows import EdgeStateRow, PolicyRow, ServiceRow
+from gslb.snapshot.rows import ServiceRow
 from gslb.snapshot.steering import Steering
 from gslb.wire import codes
 from gslb.wire.query import Ecs
-
-_VERDICTS = {
-    layout.VERDICT_UP: "up",
-    layout.VERDICT_UNKNOWN: "silent",
-    layout.VERDICT_DOWN: "down",
-    layout.VERDICT_DRAIN: "drained",
-    layout.VERDICT_ABSENT: "none",
-}
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """One edge of the service's pool as one client's class sees it.
-
-    ``level`` is a position in the affinity list, -1 where none matches. ``share_v4`` and ``share_v6`` are the parts, 0
-    to 1, of the class's clients that it gets; ``excluded`` says why it gets none, else it is empty.
-    """
-
-    edge: str
-    level: int
-    level_name: str
-    weight: int
-    health_v4: str
-    health_v6: str
-    headroom_milli: int
-    age_s: float | None
-    share_v4: float
-    share_v6: float
-    excluded: str
 
 
 class FamilyAnswer(msgspec.Struct, frozen=True):
@@ -92,7 +64,7 @@ class Explanation(msgspec.Struct, frozen=True):
                 given = ", ".join(answer.edges) or answer.otherwise
                 yield f"{answer.qtype} {given}, TTL {answer.ttl_s}{', failing open' if answer.fail_open else ''}"
             for candidate in self.candidates:
-                yield _candidate_line(candidate)
+                yield candidate.line()
         yield f"catalog {self.generation}, state of {self.state_ms} ms"
 
 
@@ -130,7 +102,7 @@ def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, 
         scope=client.scope,
         drawn_by=_drawn_by(service, client),
         answers=[_family(catalog, steering, service, name, client, is_v6) for is_v6 in (False, True)],
-        candidates=_candidates(catalog, steering, service, policy, name, client.cls, view),
+        candidates=candidates_of(catalog, steering, service, policy, name, client.cls, view),
     )
 
 
@@ -185,93 +157,3 @@ def _family(
         fail_open=choice.fail_open,
         otherwise="fallback" if fallback else "NODATA",
     )
-
-
-def _candidates(
-    catalog: Catalog,
-    steering: Steering,
-    service: ServiceRow,
-    policy: PolicyRow,
-    name: bytes,
-    cls: int,
-    view: View,
-) -> list[Candidate]:
-    """Every edge of the pool, those that serve first, by level."""
-    arrays = catalog.arrays
-    rows = arrays["policy_edge"][policy.edge : policy.edge + policy.edge_count].tolist()
-    weights = arrays["policy_weight"][policy.edge : policy.edge + policy.edge_count].tolist()
-    at = policy.level + cls * policy.edge_count
-    levels = arrays["policy_level"][at : at + policy.edge_count].tolist()
-    names = catalog.strings[policy.affinity].split(", ")
-    states = steering.arrays["edge_state"].tolist()
-    shares = [_shares(catalog, steering, service, name, cls, is_v6) for is_v6 in (False, True)]
-    found = []
-    for row, weight, level in zip(rows, weights, levels, strict=True):
-        state = EdgeStateRow._make(states[row])
-        share_v4, share_v6 = (each.get(row, 0.0) for each in shares)
-        found.append(
-            Candidate(
-                edge=catalog.edge_ids[row],
-                level=-1 if level == layout.LEVEL_NEVER else level,
-                level_name=_level_name(names, level),
-                weight=weight,
-                health_v4=_VERDICTS[state.verdict4],
-                health_v6=_VERDICTS[state.verdict6],
-                headroom_milli=state.headroom_milli,
-                age_s=state.age_ms / 1000 if state.reported else None,
-                share_v4=share_v4,
-                share_v6=share_v6,
-                excluded="" if share_v4 or share_v6 else _exclusion(catalog, row, weight, level, state, view),
-            )
-        )
-    return sorted(found, key=lambda each: (bool(each.excluded), each.level % 256, each.edge))
-
-
-def _shares(
-    catalog: Catalog, steering: Steering, service: ServiceRow, name: bytes, cls: int, is_v6: bool
-) -> dict[int, float]:
-    """The part of a class's clients that each edge gets, by edge row; of K answers each client takes one at random."""
-    row = steering.row(catalog.policies[service.policy].row + cls, is_v6)
-    if not row.count:
-        return {}
-    edges, reciprocals = row.edges, row.reciprocals
-    if service.spread:
-        edges, reciprocals = draw.narrow(
-            edges, row.levels, row.weights, reciprocals, catalog.edge_hashes, service.spread, name
-        )
-    return dict(zip(edges, draw.shares(reciprocals, service.answers), strict=True))
-
-
-def _level_name(names: list[str], level: int) -> str:
-    if level == layout.LEVEL_NEVER:
-        return "none"
-    return names[level] if names != ["nearest"] else f"nearest band {level}"
-
-
-def _exclusion(catalog: Catalog, row: int, weight: int, level: int, state: EdgeStateRow, view: View) -> str:
-    """Why an edge gets no client of a class: the first reason that holds, in the order in which policy looks."""
-    fence = catalog.strings[catalog.edges[row].fence].split()
-    if not weight:
-        return "weight 0"
-    if fence and view.country not in fence:
-        return f"fenced to {' '.join(fence)}"
-    if level == layout.LEVEL_NEVER:
-        return "no affinity level matches"
-    if layout.VERDICT_DRAIN in (state.verdict4, state.verdict6):
-        return "drained"
-    if {state.verdict4, state.verdict6} <= {layout.VERDICT_DOWN, layout.VERDICT_ABSENT}:
-        return "down"
-    if not state.headroom_milli:
-        return "no headroom"
-    return "not needed: upper levels suffice"
-
-
-def _candidate_line(candidate: Candidate) -> str:
-    age = "never reported" if candidate.age_s is None else f"report {candidate.age_s:.1f} s old"
-    facts = (
-        f"{candidate.level_name}, weight {candidate.weight}, v4 {candidate.health_v4}, v6 {candidate.health_v6},"
-        f" headroom {candidate.headroom_milli / 10:.1f} %, {age}"
-    )
-    if candidate.excluded:
-        return f"not {candidate.edge}: {candidate.excluded} ({facts})"
-    return f"edge {candidate.edge}: A {candidate.share_v4:.1%}, AAAA {candidate.share_v6:.1%} ({facts})"

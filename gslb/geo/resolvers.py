@@ -47,16 +47,17 @@ def build(shares: Sequence[ResolverShare], geography: Geography) -> Resolvers:
     """Settle on one client prefix per resolver prefix; of nested resolver prefixes the longest decides.
 
     It is the one with the largest share among those of the dominant view: the view key whose shares sum to the most.
-    Ties fall to what stands first.
+    Ties fall to what stands first. A 6to4 client prefix is the IPv4 prefix inside, in the answer too: as in a query.
     """
-    keys = _view_keys([share.client for share in shares], geography)
+    inner = [_without_shell(share.client) for share in shares]
+    keys = _view_keys(inner, geography)
     by_resolver: dict[Prefix, list[int]] = {}
     for row, share in enumerate(shares):
         by_resolver.setdefault(share.resolver, []).append(row)
     clients: dict[Prefix, int] = {}
     chosen: dict[int, list[tuple[int, int, int]]] = {32: [], 64: []}
     for (bits, start, length), rows in by_resolver.items():
-        client = shares[_representative(rows, shares, keys)].client
+        client = inner[_representative(rows, shares, keys)]
         chosen[bits].append((start, length, clients.setdefault(client, len(clients))))
     starts4, rows4 = _intervals(chosen[32], 32)
     starts6, rows6 = _intervals(chosen[64], 64)
@@ -80,11 +81,10 @@ def _representative(rows: Sequence[int], shares: Sequence[ResolverShare], keys: 
 def _view_keys(clients: Sequence[Prefix], geography: Geography) -> list[int]:
     """A number for the view key (country, region, ISP) of each client prefix."""
     views = np.zeros(len(clients), dtype=np.uint32)
-    inner = [_without_shell(client) for client in clients]
     for bits in (32, 64):
-        rows = [row for row, client in enumerate(inner) if client[0] == bits]
-        addresses = np.array([inner[row][1] for row in rows], dtype=dtype_of(bits))
-        lengths = np.array([inner[row][2] for row in rows], dtype=np.uint8)
+        rows = [row for row, client in enumerate(clients) if client[0] == bits]
+        addresses = np.array([clients[row][1] for row in rows], dtype=dtype_of(bits))
+        lengths = np.array([clients[row][2] for row in rows], dtype=np.uint8)
         views[rows] = geography.family(bits).views_of(addresses, lengths)
     table = geography.views
     found: dict[Any, int] = {}

@@ -94,11 +94,14 @@ def read_rtt(
     path: str, text: bytes, isps: IspNames, findings: Findings, pops: Collection[str] | None = None
 ) -> RttTable:
     """`rtt.csv`; with ``pops`` given, a row for a PoP that is not among them is warned of."""
-    sheet = Sheet(path, text, RTT_COLUMNS, ("pop", "rtt_ms"), findings)
+    sheet = Sheet(path, text, RTT_COLUMNS, ("country", "pop", "rtt_ms"), findings)
     found: dict[tuple[str, str, str, str], tuple[Rtt, int]] = {}
     for line, fields in sheet.rows():
         row = _Row(sheet, line, fields)
         country, region, isp = row.viewers(isps)
+        if country == "":
+            sheet.fault(line, "country", "is empty; a row needs one")
+            country = None
         pop = row.read("pop", _pop)
         rtt_ms = row.read("rtt_ms", _rtt_ms)
         if country is None or region is None or isp is None or pop is None or rtt_ms is None:
@@ -201,6 +204,9 @@ class _FactReader:
     def _place(self, line: int, fields: list[str], where: tuple[str, str]) -> tuple[int, int, int]:
         row = _Row(self._sheet, line, fields)
         country, region = row.read("country", _country), row.read("region", _region)
+        if region and country == "":
+            self._sheet.fault(line, "region", f"{region!r} stands without country")
+            region = None
         if country is None or region is None:
             return 0, 0, 0
         text = self.columns.text

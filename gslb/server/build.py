@@ -52,8 +52,11 @@ class Reading(NamedTuple):
 
 def read(zones: Path, data: Path, state: Path | None = None) -> Reading:
     """Read the files as they are; ``state`` remembers what large ones hashed to."""
-    sources = files.read_sources(zones, data, state=state)
-    return Reading(sources, compiling.read(sources.zone_files, sources.tables, sources.databases))
+    return _reading(files.read_sources(zones, data, state=state), zones)
+
+
+def _reading(sources: files.Sources, zones: Path) -> Reading:
+    return Reading(sources, compiling.read(sources.zone_files, sources.tables, sources.databases, zones_dir=str(zones)))
 
 
 def build(zones: Path, data: Path, state: Path, base: Path | None) -> Built:
@@ -67,7 +70,7 @@ def build(zones: Path, data: Path, state: Path, base: Path | None) -> Built:
             files.read_catalog(path)
             meta = read_meta(path)
     if meta is None:
-        reading = Reading(sources, compiling.read(sources.zone_files, sources.tables, sources.databases))
+        reading = _reading(sources, zones)
         arrays = reading.build()
         errors, warnings = _faults(reading.errors), _faults(reading.warnings)
         if arrays is None or reading.files.intent is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from gslb.errors import Findings, GslbError
+from gslb.errors import Findings
 from gslb.geo import mmdb, resolvers, tables
 from gslb.geo.facts import PLACE, Facts
 from gslb.geo.isps import IspNames
@@ -17,8 +17,9 @@ from gslb.geo.layers import Layers
 from gslb.geo.view import Geography, merge
 from gslb.model.demand import Demand
 from gslb.model.intent import Intent
+from gslb.model.names import to_text
 from gslb.model.rtt import RttTable
-from gslb.snapshot import catalog, layout
+from gslb.snapshot import catalog, layout, places
 from gslb.zone import check
 
 NETWORKS = "networks.csv"
@@ -58,24 +59,24 @@ def read(
     findings.warnings += checked.findings.warnings
     isps = IspNames(checked.isps) if checked.isps is not None else IspNames.unknown()
     pops = {edge.pop for edge in checked.intent.edges} if checked.intent is not None else None
+    folder = PurePath(zones_dir) if zones_dir is not None else check.folder_of(zone_files)
     networks: Facts | None = None
-    for path, text in zone_files.items():
-        if PurePath(path).name == NETWORKS:
-            networks = tables.read_networks(path, text, isps, findings)
+    if (path := str(folder / NETWORKS)) in zone_files:
+        networks = tables.read_networks(path, zone_files[path], isps, findings)
     isp_tables: list[Facts] = []
     shares: Sequence[resolvers.ResolverShare] = ()
     rtt = RttTable()
     demand: Sequence[Demand] = ()
     for path, text in sorted(tables_by_path.items()):
-        match PurePath(path).name:
-            case "resolvers.csv":
-                shares = tables.read_resolvers(path, text, findings)
-            case "rtt.csv":
-                rtt = tables.read_rtt(path, text, isps, findings, pops)
-            case "demand.csv":
-                demand = tables.read_demand(path, text, isps, findings)
-            case _:
+        match PurePath(path).parts[-2:]:
+            case ("isp", _):
                 isp_tables.append(tables.read_networks(path, text, isps, findings))
+            case (*_, "resolvers.csv"):
+                shares = tables.read_resolvers(path, text, findings)
+            case (*_, "rtt.csv"):
+                rtt = tables.read_rtt(path, text, isps, findings, pops)
+            case (*_, "demand.csv"):
+                demand = tables.read_demand(path, text, isps, findings)
     found = [mmdb.read(path, isps, findings, shown=shown) for shown, path in sorted(databases)]
     layers = Layers(
         networks=networks,
@@ -93,8 +94,14 @@ def build(files: Files) -> dict[str, npt.NDArray[Any]] | None:
         return None
     try:
         return catalog.build(files.intent, geography, resolvers.build(files.resolvers, geography), files.rtt)
-    except GslbError as error:
-        files.findings.error(files.intent.zones[0].path, 0, 0, str(error))
+    except places.TooManyGeometriesError as error:
+        zone, service = next(
+            (zone, service)
+            for zone in files.intent.zones
+            for service in zone.services
+            if places.policy_key(service) == error.first
+        )
+        files.findings.error(zone.path, 0, 0, f"service {to_text(service.name)}: {error}")
         return None
 
 

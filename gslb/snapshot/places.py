@@ -35,6 +35,17 @@ class PolicyKey:
     dispatch: bytes | None
 
 
+class TooManyGeometriesError(GslbError):
+    """The services tell clients apart in ``count`` ways; ``first`` is the first policy past the limit."""
+
+    def __init__(self, count: int, first: PolicyKey) -> None:
+        super().__init__(
+            f"pool: {first.pool!r} with affinity [{affinity_text(first.affinity)}] is one of {count} ways of telling"
+            f" clients apart, and the first past {MAX_GEOMETRIES}: let services share pools and affinity lists"
+        )
+        self.first = first
+
+
 def policy_key(service: Service) -> PolicyKey:
     """The policy a service follows."""
     return PolicyKey(
@@ -64,7 +75,7 @@ def build(
 ) -> dict[str, npt.NDArray[Any]]:
     """The sections policy*, class_multi, geometry, row*, view_class, base*, node* and view.
 
-    ``string`` gives the row of each text. Raises `GslbError` when the services need more than 64 geometries.
+    ``string`` gives the row of each text. Raises `TooManyGeometriesError` when the services need more than 64.
     """
     edge_row = {edge.id: row for row, edge in enumerate(intent.edges)}
     pools = {pool.name: pool for pool in intent.pools}
@@ -75,6 +86,7 @@ def build(
     multi_parts: list[npt.NDArray[np.uint8]] = []
     geometry_of: dict[bytes, int] = {}
     class_of_view: list[U32Array] = []
+    first_of: dict[int, PolicyKey] = {}
     reductions: dict[bool, _Reduction] = {}
     class_row = level_at = 0
     for key in numbered:
@@ -86,6 +98,7 @@ def build(
         weights = [weight for _, weight in members]
         of_view, class_levels = _classes(key, reductions[by_coordinates], edges, weights, rtt)
         geometry = geometry_of.setdefault(of_view.tobytes(), len(geometry_of))
+        first_of.setdefault(geometry, key)
         if geometry == len(class_of_view):
             class_of_view.append(of_view)
         policy_rows.append(
@@ -109,10 +122,7 @@ def build(
         class_row += len(class_levels)
         level_at += class_levels.size
     if len(geometry_of) > MAX_GEOMETRIES:
-        raise GslbError(
-            f"the services need {len(geometry_of)} ways of telling clients apart, more than {MAX_GEOMETRIES}:"
-            " let services share pools and affinity lists"
-        )
+        raise TooManyGeometriesError(len(geometry_of), first_of[MAX_GEOMETRIES])
     return {
         "policy": np.array(policy_rows, dtype=layout.POLICY),
         "policy_edge": np.array(edges_of, dtype=np.uint16),

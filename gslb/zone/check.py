@@ -19,6 +19,7 @@ from gslb.zone.zonecheck import ZoneDraft, check_targets, check_zone
 
 EDGES = "edges.yaml"
 ISPS = "isps.yaml"
+NETWORKS = "networks.csv"
 RESERVED = (EDGES, ISPS, "slo.yaml", "dispatch.yaml", "contracts.yaml", "events.yaml")
 """Names that no zone may have; the last four are read by other parts."""
 MAX_ZONES = 65535
@@ -43,7 +44,7 @@ def check(files: Mapping[str, bytes], *, zones_dir: str | None = None) -> Checke
     names; files in folders below it, and of other endings, are only read where a zone includes them.
     """
     findings = Findings()
-    folder = PurePosixPath(zones_dir) if zones_dir is not None else _folder(files)
+    folder = PurePosixPath(zones_dir) if zones_dir is not None else folder_of(files)
     found = {path: PurePosixPath(path) for path in sorted(files)}
     here = {path.name: shown for shown, path in found.items() if path.parent == folder}
     book, isps = _isps(here.get(ISPS), files, findings)
@@ -79,7 +80,8 @@ def check(files: Mapping[str, bytes], *, zones_dir: str | None = None) -> Checke
     return Checked(intent, findings, isps)
 
 
-def _folder(files: Mapping[str, bytes]) -> PurePosixPath:
+def folder_of(files: Mapping[str, bytes]) -> PurePosixPath:
+    """The folder of zones, told from the paths of its files."""
     paths = [PurePosixPath(path) for path in files]
     return min(paths, key=lambda path: len(path.parts)).parent if paths else PurePosixPath("zones")
 
@@ -159,5 +161,7 @@ def _stray(found: Mapping[str, PurePosixPath], folder: PurePosixPath, included: 
     for shown, path in found.items():
         if path.parent != folder and path.suffix in (".yaml", ".yml"):
             findings.warn(shown, 0, 0, f"not read: a zone's file lies in {folder} itself")
+        elif path.parent != folder and path.name == NETWORKS:
+            findings.warn(shown, 0, 0, f"not read: {NETWORKS} lies in {folder} itself")
         elif path.suffix == ".zone" and shown not in included:
             findings.warn(shown, 0, 0, "not read: no zone includes it")

@@ -127,7 +127,7 @@ class Composer:
         ended = self.open.pop()
         if ended.is_key:
             self.findings.error(self.path, ended.node.line, ended.node.column, "a key must be a text")
-            self.open[-1].at_key = False
+            self.open[-1].key, self.open[-1].at_key = None, False
             return
         self._attach(ended.node, self.nodes - ended.nodes_before + 1, ended.height, ended.anchor)
 

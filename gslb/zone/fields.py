@@ -32,23 +32,31 @@ class Reads:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Several:
-    """A tuple of values, written as a list or as one of them; ``whole`` looks at all together."""
+    """A tuple of values, written as a list or as one of them; ``whole`` looks at all together.
+
+    Where ``empty`` is given, it is why an empty list is refused.
+    """
 
     item: Reads
     whole: Callable[[tuple[Any, ...]], tuple[Any, ...]] = scalars.unique
+    empty: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         values = core_schema.tuple_variable_schema(core_schema.no_info_plain_validator_function(self.item.read))
         listed = core_schema.no_info_before_validator_function(scalars.listed, values)
-        return core_schema.no_info_after_validator_function(self.whole, listed)
+        return core_schema.no_info_after_validator_function(self._look, listed)
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
-        return one_or_list(self.item.schema)
+        return {"anyOf": [self.item.schema, _list(self.item.schema, 1 if self.empty else 0)]}
+
+    def _look(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self.empty and not values:
+            raise ValueError(self.empty)
+        return self.whole(values)
 
 
-def one_or_list(item: Schema) -> Schema:
-    """The schema of an item, or of a list of it."""
-    return {"anyOf": [item, {"type": "array", "items": item}]}
+def _list(item: Schema, least: int = 0) -> Schema:
+    return {"type": "array", "items": item, **({"minItems": least} if least else {})}
 
 
 def _pattern(pattern: str, other: Schema | None = None) -> Schema:
@@ -73,8 +81,6 @@ def one_of(*words: str) -> Reads:
 
 def _levels(levels: tuple[str, ...]) -> tuple[str, ...]:
     scalars.unique(levels)
-    if not levels:
-        raise ValueError("an empty list names no level")
     if NEAREST in levels and len(levels) > 1:
         raise ValueError(f'"{NEAREST}" stands alone; it cannot be mixed with other levels')
     return levels
@@ -109,6 +115,12 @@ def _or_empty(value: object) -> object:
     return value
 
 
+def _filled(value: object) -> object:
+    if not value and (isinstance(value, Keys) or (isinstance(value, Text) and value.plain)):
+        raise ValueError("nothing stands below it; leave the key out")
+    return value
+
+
 def _or_none(value: object) -> object:
     return Items(value.line, value.column) if isinstance(value, Text) and value.plain and not value else value
 
@@ -139,12 +151,21 @@ Weight = Annotated[int, whole(0, 65535)]
 Words = Annotated[tuple[str, ...], Several(_WORD)]
 Addresses4 = Annotated[tuple[bytes, ...], Several(_ADDRESS4)]
 Addresses6 = Annotated[tuple[bytes, ...], Several(_ADDRESS6)]
-Countries = Annotated[tuple[str, ...], Several(_COUNTRY)]
+Countries = Annotated[tuple[str, ...], Several(_COUNTRY, empty="an empty list names no country; leave the key out")]
 Isps = Annotated[tuple[str, ...], Several(_ISP)]
 Asns = Annotated[tuple[int, ...], Several(_ASN)]
 Prefixes = Annotated[tuple[str, ...], Several(_PREFIX)]
-Affinity = Annotated[tuple[str, ...], Several(one_of(*AFFINITY_LEVELS, NEAREST), _levels)]
-Rdatas = Annotated[tuple[str, ...], Several(Reads(scalars.rdata_text, _RDATA_SCHEMA), lambda values: values)]
+Affinity = Annotated[
+    tuple[str, ...], Several(one_of(*AFFINITY_LEVELS, NEAREST), _levels, "an empty list names no level")
+]
+Rdatas = Annotated[
+    tuple[str, ...],
+    Several(
+        Reads(scalars.rdata_text, _RDATA_SCHEMA),
+        lambda values: values,
+        "an empty list holds no record; leave the key out",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,8 +182,20 @@ class ShortForm:
         return {"anyOf": [*self.schemas, handler(core)]}
 
 
-RecordForm = ShortForm(_as_record, (_RDATA_SCHEMA, {"type": "array", "items": _RDATA_SCHEMA}))
+@dataclass(frozen=True, slots=True, eq=False)
+class NotEmpty:
+    """Before a mapping that must hold a key."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_filled, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
+        return {**handler(core), "minProperties": 1}
+
+
+RecordForm = ShortForm(_as_record, (_RDATA_SCHEMA, _list(_RDATA_SCHEMA, 1)))
 CapacityForm = ShortForm(_as_capacity, (_RATE.schema,))
+Filled = NotEmpty()
 OrEmpty = ShortForm(_or_empty, (_NOTHING,))
 """Before a section of keys."""
 OrNone = ShortForm(_or_none, (_NOTHING,))

@@ -21,6 +21,7 @@ from gslb.zone.fields import (
     CapacityForm,
     Countries,
     Country,
+    Filled,
     Fraction,
     Identifier,
     Isps,
@@ -39,7 +40,7 @@ from gslb.zone.fields import (
     one_of,
     whole,
 )
-from gslb.zone.nodes import Items, Keys, Text
+from gslb.zone.nodes import Keys, Text
 
 
 class Model(BaseModel):
@@ -136,7 +137,7 @@ class SoaModel(Model):
 class RecordModel(Model):
     """The records of one owner and type."""
 
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"data": Items()}
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"data": Text("?")}
 
     ttl: Seconds | None = Field(default=None, description="TTL; default: the zone's ttl")
     data: Rdatas = Field(description="rdata in presentation form, or a list of it")
@@ -151,7 +152,7 @@ class ZoneModel(Model):
     ttl: Seconds = Field(default=300, description="TTL of static records; default: 300")
     soa: Annotated[SoaModel, OrEmpty] = Field(default=SoaModel(), description="the SOA record")
     include: Annotated[Words, OrNone] = Field(default=(), description="RFC 1035 master files beside this one")
-    records: Annotated[dict[Word, Annotated[dict[Word, Annotated[RecordModel, RecordForm]], OrEmpty]], OrEmpty] = Field(
+    records: Annotated[dict[Word, Annotated[dict[Word, Annotated[RecordModel, RecordForm]], Filled]], OrEmpty] = Field(
         default={}, description="static records: owner, then type, then rdata"
     )
     defaults: Annotated[DefaultsModel, OrEmpty] = Field(

@@ -92,7 +92,8 @@ def warn(
         if placed.faulty or any(inventory.faulty("edges", edge) for edge, _ in placed.pool.weights):
             continue
         if not members:
-            _warn(placed, "every weight is 0; it serves nobody", findings)
+            if placed.pool.weights:  # else it is told as having no edges
+                _warn(placed, "every weight is 0; it serves nobody", findings)
             continue
         fenced: dict[tuple[str, ...], list[str]] = {}
         for family, record, able, covered in (

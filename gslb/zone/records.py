@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -10,12 +10,13 @@ from gslb.errors import Findings
 from gslb.model.names import is_within, to_text
 from gslb.zone import master, names, rdata
 from gslb.zone.master import Record
-from gslb.zone.models import RecordModel, ZoneModel
+from gslb.zone.models import ZoneModel
 from gslb.zone.nodes import Keys, Text, quote
 from gslb.zone.reading import Reading
 
-MAX_RRSET_BYTES = 65000
-"""A whole RRset must fit into one message over TCP, beside question, OPT and SOA."""
+MAX_RRSET_BYTES = 62000
+"""A whole RRset must fit into one message over TCP, 65535 bytes. Beside it stand header and question (up to 271 bytes),
+the CNAMEs that lead to it (8 of up to 267 bytes), and OPT with its options, for which about 1100 are left."""
 
 
 @dataclass(slots=True)
@@ -103,21 +104,23 @@ def _written(reading: Reading[ZoneModel], origin: bytes, findings: Findings, gat
         for type_name, model in types.items():
             type_key = section[owner_text].written[type_name]
             before = len(findings.errors)
-            yield from _rrset(path, owner, type_key, model, origin, reading.model.ttl, findings)
+            lost = ("records", owner_text, type_name, "data") in reading.faults  # a placeholder stands there
+            ttl_s = model.ttl if model.ttl is not None else reading.model.ttl
+            yield from _rrset(path, owner, type_key, () if lost else model.data, origin, ttl_s, findings)
             if len(findings.errors) > before:
                 gathered.partial = True
                 gathered.apex_partial = gathered.apex_partial or owner == origin
 
 
 def _rrset(
-    path: str, owner: bytes | None, type_key: Text, model: RecordModel, origin: bytes, ttl_s: int, findings: Findings
+    path: str, owner: bytes | None, type_key: Text, data: Iterable[str], origin: bytes, ttl_s: int, findings: Findings
 ) -> Iterator[Record]:
     try:
         kind = rdata.rtype(type_key)
     except ValueError as error:
         findings.error(path, type_key.line, type_key.column, f"records: {error}")
         return
-    for text in model.data:
+    for text in data:
         place = (text.line, text.column) if isinstance(text, Text) else (type_key.line, type_key.column)
         try:
             encoded = rdata.wire(kind, text, origin)
@@ -125,8 +128,7 @@ def _rrset(
             findings.error(path, *place, f"{type_key}: {error}")
             continue
         if owner is not None:
-            own_ttl_s = model.ttl if model.ttl is not None else ttl_s
-            yield Record(path, *place, owner, kind, own_ttl_s, encoded, text)
+            yield Record(path, *place, owner, kind, ttl_s, encoded, text)
 
 
 def _add(into: Content, record: Record, origin: bytes, findings: Findings) -> None:

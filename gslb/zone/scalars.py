@@ -189,7 +189,10 @@ def identifier(value: object) -> Text:
     """The name of an edge, pool, PoP or ISP, with its place."""
     if isinstance(value, Text) and re.fullmatch(IDENTIFIER, value):
         return value
-    raise ValueError(f"{quote(value)} is not a name: 1 to 63 letters, digits, dots, hyphens and underscores")
+    raise ValueError(
+        f"{quote(value)} is not a name: 1 to 63 letters, digits, dots, hyphens and underscores, beginning with a letter"
+        " or digit"
+    )
 
 
 def asn(value: object) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gslb.errors import Findings
-from gslb.model.names import ancestors, is_within, labels, parent, to_text
+from gslb.model.names import ancestors, is_within, labels, to_text
 from gslb.zone import rdata
 from gslb.zone.master import Record
 from gslb.zone.nodes import quote
@@ -166,6 +166,7 @@ def _place(
 
 def _pointers(zone: ZoneDraft, cuts: set[bytes], below: set[bytes], findings: Findings) -> None:
     """Warn of targets in this zone that have no address: missing glue, misspelt names."""
+    names = _names(zone)
     for owner, types in zone.rrsets.items():
         for kind in (*_POINTING, rdata.CNAME):
             for record in types[kind].by_rdata.values() if kind in types else ():
@@ -179,9 +180,14 @@ def _pointers(zone: ZoneDraft, cuts: set[bytes], below: set[bytes], findings: Fi
                     continue  # the delegated zone's matter, unless it is the glue of this very delegation
                 if cut is not None and not _has(zone, target, _ADDRESSES):
                     reason = f"NS: {_text(target)} lies within the delegation and has no glue (A or AAAA)"
-                elif cut is None and kind == rdata.CNAME and not _exists(zone, target, ()):
-                    reason = f"CNAME: {_text(target)} does not exist in this zone"
-                elif cut is None and kind != rdata.CNAME and not _exists(zone, target, (*_ADDRESSES, rdata.CNAME)):
+                elif cut is None and kind == rdata.CNAME and not _answers(zone, names, target, ()):
+                    known = "has no records, only names below it," if target in names else "does not exist"
+                    reason = f"CNAME: {_text(target)} {known} in this zone"
+                elif (
+                    cut is None
+                    and kind != rdata.CNAME
+                    and not _answers(zone, names, target, (*_ADDRESSES, rdata.CNAME))
+                ):
                     reason = f"{_POINTING[kind]}: {_text(target)} has no address in this zone"
                 else:
                     continue
@@ -193,19 +199,22 @@ def _has(zone: ZoneDraft, name: bytes, kinds: Collection[int]) -> bool:
     return any(kind in types for kind in kinds) if kinds else bool(types)
 
 
-def _exists(zone: ZoneDraft, name: bytes, kinds: Collection[int]) -> bool:
-    """Whether the name, or a wildcard that could stand for it, is a service or has records (of one of ``kinds``)."""
-    if name in zone.services or _has(zone, name, kinds):
-        return True
-    if name in zone.rrsets or name == zone.name:
-        return False
-    for above in ancestors(parent(name)):
-        star = b"\x01*" + above
-        if star in zone.services or _has(zone, star, kinds):
-            return True
-        if above == zone.name:
-            break
-    return False
+def _names(zone: ZoneDraft) -> set[bytes]:
+    """Every name that exists: owners, and the names above them, with or without records (RFC 4592 section 2.2.2)."""
+    found = {zone.name}
+    for owner in (*zone.rrsets, *zone.services):
+        for name in ancestors(owner):
+            if name in found:
+                break
+            found.add(name)
+    return found
+
+
+def _answers(zone: ZoneDraft, names: set[bytes], name: bytes, kinds: Collection[int]) -> bool:
+    """Whether the name, or the wildcard that stands for it, is a service or has records (of one of ``kinds``)."""
+    if name not in names:
+        name = b"\x01*" + next(above for above in ancestors(name) if above in names)
+    return name in zone.services or _has(zone, name, kinds)
 
 
 def _highest(name: bytes, among: set[bytes], apex: bytes) -> bytes | None:

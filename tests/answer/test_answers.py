@@ -201,6 +201,10 @@ ROWS = [
         ["NOERROR qr aa rd", "an fenced.live.example. 20 A 203.0.113.5", "ecs 100.1.2.0/24/10"]),
     Row("at most max_records", ask("paris.live.example", A),
         ["NOERROR qr aa rd", *(f"an paris.live.example. 20 A 203.0.113.{n}" for n in (3, 13, 23, 33))]),
+    Row("two edges that share their addresses", ask("twins.live.example"),
+        ["NOERROR qr aa rd", "an twins.live.example. 20 A 203.0.113.77", "an twins.live.example. 20 A 203.0.113.78"]),
+    Row("CNAME to a service that has no edge to give", ask("fen.live.example"),
+        ["NOERROR qr aa rd", "an fen.live.example. 300 CNAME fenced.live.example.", soa(5)]),
     # Sizes
     Row("does not fit UDP", ask("big.live.example", TXT, ecs4(BERLIN4, 24)),
         ["NOERROR qr aa tc rd", "ecs 198.51.100.0/24/0"]),

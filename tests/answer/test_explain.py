@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from gslbtest.packets import asks, edns, packet, subnet
 from gslbtest.reading import read
-from gslbtest.world import RESOLVER, World
+from gslbtest.world import RESOLVER, World, world
 
 from gslb.answer.explain import explain
 from gslb.model.report import Report, StoreState
@@ -135,6 +135,47 @@ def test_reasons_by_state(net: World, what: str, of_edge: Report, expected: str)
     lines = [line for line in told(steered, "pull.live.example", BERLIN) if " ber-1: " in line]
     assert len(lines) == 1
     assert lines[0].startswith(expected)
+
+
+CROWD = {
+    "zones/edges.yaml": "edges:\n" + "".join(
+        f"  e{number:02d}: {{pop: p, addresses: {{v4: [203.0.113.{number}]}}, capacity: 1Gbps,"
+        f" location: {{country: DE, lat: 50, lon: 9}}}}\n"
+        for number in range(1, 20)
+    ),
+    "zones/x.yaml": "zone: x.test.\nsoa: {mname: ns1, rname: h, serial: 1}\nrecords: {'@': {NS: ns1.other.test.}}\n"
+    "services:\n"
+    "  crowd: {pool: crowd, affinity: [any]}\n"
+    "  few: {pool: few, affinity: [any], spread: 2}\n"
+    "  two: {pool: two, affinity: [any]}\n"
+    "  shut: {pool: two, affinity: [any], on_all_down: closed}\n"
+    "pools:\n"
+    "  crowd: {" + ", ".join(f"e{number:02d}: {100 - number}" for number in range(1, 20)) + "}\n"
+    "  few: {e01: 1, e02: 1, e03: 1}\n"
+    "  two: {e01: 1, e02: 1}\n",
+}  # fmt: skip
+DEAD = {"e01": report("e01", health4="down"), "e02": report("e02", health4="down")}
+STALE = {"e01": report("e01", load_bps=10**10), "e02": report("e02", load_bps=10**10, received_ms=95_000)}
+
+
+@pytest.mark.parametrize(
+    ("service", "reports", "lines"),
+    [
+        ("crowd", {}, [f"not e{n}: a row holds 16 edges, and heavier ones of its level fill it" for n in (17, 18, 19)]),
+        ("few", {}, ["not e02: spread: the name keeps 2 others of its level"]),
+        ("two", STALE, ["not e02: failing open: edges that report come first"]),
+        ("two", DEAD, ["A e02, TTL 5, failing open"]),
+        ("shut", DEAD, ["A NODATA, TTL 5", "not e01: down", "not e02: down"]),
+    ],
+    ids=["more than 16", "spread", "failing open", "all dead", "closed"],
+)
+def test_reasons_by_the_others(service: str, reports: dict[str, Report], lines: list[str]) -> None:
+    steered = world(CROWD).steered(state(**reports), 100_500)
+    told_lines = list(
+        explain(steered.catalog, steered.steering, name(f"{service}.x.test"), ecs("198.51.100.0/24"), RESOLVER).lines()
+    )
+    for line in lines:
+        assert any(each.split(" (")[0] == line for each in told_lines), (line, told_lines)
 
 
 def test_over_dns_for_loopback(net: World) -> None:

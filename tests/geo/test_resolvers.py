@@ -85,7 +85,7 @@ def client_of(found: Resolvers, resolver: str) -> str | None:
         # nested resolvers: the longest decides, whatever the order
         (["192.0.2.0/24,198.51.100.0/28,1", "192.0.2.1/32,198.51.100.32/28,1"], "198.51.100.32/28"),
         (["192.0.2.1/32,198.51.100.32/28,1", "192.0.0.0/16,198.51.100.0/28,1"], "198.51.100.32/28"),
-        # families mix; IPv4 behind 6to4 is looked up as such
+        # families mix; IPv4 behind 6to4 is looked up, and stands in the answer, as such
         (["192.0.2.1/32,2001:db8::/48,0.6", "192.0.2.1/32,198.51.100.0/28,0.4"], "2001:db8::/48"),
         (
             [
@@ -95,6 +95,9 @@ def client_of(found: Resolvers, resolver: str) -> str | None:
             ],
             "2001:db8::/48",
         ),
+        (["192.0.2.1/32,2002:c633:6420::/44,1"], "198.51.100.32/28"),
+        (["192.0.2.1/32,2002:c633:6420:7::/64,1"], "198.51.100.32/32"),
+        (["192.0.2.1/32,2002:c600::/24,1"], "198.0.0.0/8"),
         (["192.0.2.1/32,2002::/16,1"], "2002::/16"),
     ],
 )
@@ -116,6 +119,11 @@ def test_intervals_and_clients(geography: Geography) -> None:
     assert found.rows6.tolist() == [NOBODY, 0, NOBODY]
     assert client_of(found, "2001:db8:53::1") == "198.51.100.0/28"
     assert (found.starts4.dtype, found.starts6.dtype, found.rows4.dtype) == (np.uint32, np.uint64, np.uint32)
+
+
+def test_a_client_in_two_forms_is_one(geography: Geography) -> None:
+    found = resolvers(geography, "192.0.2.0/24,198.51.100.32/28,1", "192.0.3.0/24,2002:c633:6420::/44,1")
+    assert found.clients == ((4, 0xC6336420, 28),)
 
 
 def test_no_resolvers(geography: Geography) -> None:

@@ -48,7 +48,6 @@ def networks(text: str | bytes, isps: IspNames) -> tuple[dict[str, View], list[s
         ("192.0.2.0/24,chinanet,64500,,,,", View(isp="chinanet", asn=64500)),
         ("192.0.2.0/24,,4294967295,,,,", View(isp="AS4294967295", asn=4294967295)),
         ("192.0.2.0/24,,,NO,03,,", View(country="NO", region="03", continent="EU")),
-        ("192.0.2.0/24,,,,SH,,", View(region="SH")),
         ("192.0.2.0/24,,,CN,SH,31.2,121.5", View(country="CN", region="SH", continent="AS", lat=31.2, lon=121.5)),
         ("192.0.2.0/24,,,,,-90,+180", View(lat=-90.0, lon=180.0)),
         ("192.0.2.0/24,,,,,0,0", View(lat=0.0, lon=0.0)),
@@ -171,6 +170,12 @@ def test_forms_of_a_file(text: str, isps: IspNames) -> None:
             HEADER + "192.0.2.0/24,,,CN,sh,,\n",
             ["2:19: region: 'sh' is not an ISO 3166-2 code without its country, as 'SH' or '13'"],
         ),
+        (
+            HEADER + "192.0.2.0/24,,,,SH,,\n198.51.100.0/24,,,,SH,,\n203.0.113.0/24,,,CN,SH,,\n",
+            ["2:17: region: 'SH' stands without country", "3:20: region: 'SH' stands without country"],
+        ),
+        ("prefix,region\n192.0.2.0/24,SH\n", ["2:14: region: 'SH' stands without country"]),
+        (HEADER + "192.0.2.0/24,,,XX,SH,,\n", ["2:16: country: 'XX' is not an ISO 3166-1 country"]),
         # lat, lon
         (HEADER + "192.0.2.0/24,,,,,91,0\n", ["2:18: lat: '91' is not a number from -90 to 90"]),
         (HEADER + "192.0.2.0/24,,,,,0,-180.1\n", ["2:20: lon: '-180.1' is not a number from -180 to 180"]),
@@ -290,21 +295,23 @@ def test_bad_resolvers(row: str, errors: list[str]) -> None:
 
 
 def test_rtt(isps: IspNames) -> None:
-    text = "country,region,isp,pop,rtt_ms\nZA,,,lhr,158\nCN,SH,AS4134,pek,30.5\nZA,,,lhr,158.0\n,,,fra,9\n"
+    text = "country,region,isp,pop,rtt_ms\nZA,,,lhr,158\nCN,SH,AS4134,pek,30.5\nZA,,,lhr,158.0\nDE,,,fra,9\n"
     table, errors, warnings = read(read_rtt, text, isps, pops={"lhr", "pek"})
     assert table.rows == (
         Rtt("ZA", "", "", "lhr", 158.0),
         Rtt("CN", "SH", "chinanet", "pek", 30.5),
-        Rtt("", "", "", "fra", 9.0),
+        Rtt("DE", "", "", "fra", 9.0),
     )
     assert len(table) == 3
-    assert (errors, warnings) == ([], ["t.csv:5:4: pop: 'fra' is no PoP of an edge"])
+    assert (errors, warnings) == ([], ["t.csv:5:6: pop: 'fra' is no PoP of an edge"])
 
 
 @pytest.mark.parametrize(
     ("row", "errors"),
     [
         ("ZA,,,,158", ["2:6: pop: is empty"]),
+        (",,,lhr,158", ["2:1: country: is empty; a row needs one"]),
+        (",SH,chinanet,,158", ["2:1: country: is empty; a row needs one", "2:14: pop: is empty"]),
         ("ZA,,,lhr,", ["2:10: rtt_ms: '' is not a number from 0 to 10000"]),
         ("ZA,,,lhr,0", ["2:10: rtt_ms: '0' is not above 0"]),
         ("ZA,,,lhr,10001", ["2:10: rtt_ms: '10001' is not a number from 0 to 10000"]),
@@ -320,6 +327,10 @@ def test_rtt(isps: IspNames) -> None:
 def test_bad_rtt(row: str, errors: list[str], isps: IspNames) -> None:
     found = read(read_rtt, f"country,region,isp,pop,rtt_ms\n{row}\n", isps)
     assert found[1] == [f"t.csv:{error}" for error in errors]
+
+
+def test_rtt_needs_a_column_of_countries(isps: IspNames) -> None:
+    assert read(read_rtt, "pop,rtt_ms\nlhr,158\n", isps)[1] == ["t.csv:1:1: column 'country' is missing"]
 
 
 def test_demand(isps: IspNames) -> None:

@@ -191,8 +191,9 @@ def test_many_geometries_are_refused() -> None:
     )
     assert compiling.build(files) is None
     assert [str(error) for error in files.findings.errors] == [
-        f"zones/x.yaml:0:0: the services need {len(codes) + 7} ways of telling clients apart, more than 64:"
-        " let services share pools and affinity lists"
+        "zones/x.yaml:0:0: service s-p58.x.test.: pool: 'p58' with affinity [country, any] is one of"
+        f" {len(codes) + 7} ways of telling clients apart, and the first past 64: let services share pools and"
+        " affinity lists"
     ]
 
 
@@ -200,3 +201,21 @@ def test_world_has_a_view_for_people() -> None:
     net = world(network.ZONES, network.TABLES)
     view = net.catalog.view(net.catalog.view_of(4, 0xC6336401, 32))
     assert (view.key, view.continent, view.lat) == ("DE|BE|dtag", "EU", None)
+
+
+ELSEWHERE = {"zones/old/networks.csv": "prefix,country\n198.51.100.0/24,US\n"}
+
+
+@pytest.mark.parametrize(
+    ("zones", "tables", "country"),
+    [
+        ({"zones/networks.csv": "prefix,country\n198.51.100.0/24,FR\n", **ELSEWHERE}, {}, "FR"),
+        (ELSEWHERE, {}, "DE"),
+        ({}, {"data/isp/rtt.csv": "prefix,country\n198.51.100.0/25,JP\n"}, "JP"),
+        ({}, {"data/isp/resolvers.csv": "prefix,country\n198.51.100.0/25,JP\n"}, "JP"),
+    ],
+    ids=["the zones' own", "in a folder below", "an ISP table called rtt", "an ISP table called resolvers"],
+)
+def test_a_table_is_known_by_its_place(zones: dict[str, str], tables: dict[str, str], country: str) -> None:
+    net = world({**network.ZONES, **zones}, {**network.TABLES, **tables})
+    assert net.catalog.view(net.catalog.view_of(4, 0xC6336401, 32)).country == country

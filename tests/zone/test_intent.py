@@ -12,6 +12,8 @@ from gslb.model.intent import Intent, Service
 from gslb.model.inventory import Edge, HealthRules, Isp, Location, RateLimit
 from gslb.model.names import to_text
 from gslb.zone.check import check
+from gslb.zone.records import MAX_RRSET_BYTES
+from gslb.zone.zonecheck import CHAIN
 
 ZONE = """\
 zone: live.example.
@@ -288,3 +290,19 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
         "zones/live.yaml:0:0: 1 zones; at most 0 fit",
         'zones/live.yaml:2:21: NS of "live.example.": 30 bytes in all, at most 20',
     ]
+
+
+@pytest.mark.parametrize(("extra", "refused"), [(b"", False), (b"x", True)])
+def test_a_record_set_leaves_room_for_what_stands_beside_it(extra: bytes, refused: bool) -> None:
+    question, links, opt = 12 + 255 + 4, CHAIN * (12 + 255), 1000
+    assert 65535 - question - links - opt >= MAX_RRSET_BYTES
+    one = b"x" * 50
+    rdatas = [b"%03d" % i + one for i in range(953)]  # of 12 + 53 bytes each: 61945
+    rdatas.append(b"y" * (MAX_RRSET_BYTES - sum(12 + len(each) for each in rdatas) - 12) + extra)
+    data = "".join(f"      - '\\# {len(each)} {each.hex()}'\n" for each in rdatas)
+    files = zone_with("include: []\n").items()
+    zone = f"zone: more.example.\nrecords:\n  '@': {{NS: ns.other.example.}}\n  big:\n    TYPE65280:\n{data}"
+    found = check({path: text.encode() for path, text in [*files, ("zones/more.yaml", zone)]})
+    big = [str(error) for error in found.findings.errors]
+    told = 'zones/more.yaml:6:9: TYPE65280 of "big.more.example.": 62001 bytes in all, at most 62000'
+    assert big == ([told] if refused else [])

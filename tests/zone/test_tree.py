@@ -69,6 +69,14 @@ def test_content(content: str, wanted: object) -> None:
         assert tree(content).root == wanted
 
 
+@pytest.mark.parametrize("key", ["? [d, e]\n: f", "? {d: e}\n: {f: g}", "? [d]"])
+def test_the_value_of_a_key_that_is_no_text_is_dropped(key: str) -> None:
+    findings = Findings()
+    root = parse("f", f"a: {{b: c}}\n{key}\nh: i\n".encode(), findings).root
+    assert [str(error) for error in findings.errors] == ["f:2:3: a key must be a text"]
+    assert root == {"a": {"b": "c"}, "h": "i"}
+
+
 def test_places() -> None:
     document = tree("zone: x\nservices:\n  pull: {pool: p, ttl: [1,\n    2]}\n")
     assert document.place("services", "pull", "ttl", 1) == (4, 5)

@@ -28,6 +28,16 @@ edges:
     location: {country: FR, region: IDF, lat: 48.9, lon: 2.3}
     isps: [any]
     capacity: 10Gbps
+  twin-1:
+    pop: ber
+    addresses: {v4: [203.0.113.77, 203.0.113.78]}
+    location: {country: DE, region: BE, lat: 52.5, lon: 13.4}
+    capacity: 1Gbps
+  twin-2:
+    pop: ber
+    addresses: {v4: [203.0.113.77, 203.0.113.78]}
+    location: {country: DE, region: BE, lat: 52.5, lon: 13.4}
+    capacity: 1Gbps
   nyc-1:
     pop: nyc
     addresses: {v4: [203.0.113.5], v6: ["2001:db8:e::5"]}
@@ -53,6 +63,7 @@ records:
   "*.wild": {A: 192.0.2.99, TXT: wild}
   sub.wild: {TXT: not wild}
   www: {CNAME: pull}
+  fen: {CNAME: fenced}
   far: {CNAME: www}
   out: {CNAME: elsewhere.test.}
   gone: {CNAME: nowhere}
@@ -80,6 +91,7 @@ services:
   fenced-fb: {pool: usa, affinity: [any], fallback: {v4: [192.0.2.80], v6: ["2001:db8::80"]}}
   six: {pool: six, affinity: [any]}
   paris: {pool: paris, affinity: [any]}
+  twins: {pool: twins, affinity: [any], answers: 2}
   both: {pool: berlins, affinity: [any], answers: 2}
 pools:
   all: {ber-1: 100, ber-2: 50, par-1: 100, par-6: 100, nyc-1: 100}
@@ -87,6 +99,7 @@ pools:
   berlins: {ber-1: 100, ber-2: 50}
   paris: {par-1: 1}
   six: {par-6: 1}
+  twins: {twin-1: 1, twin-2: 1}
   usa: {nyc-1: 1}
 """.replace("${DIGEST}", "0123456789abcdef" * 4).replace(
     "BIG", ", ".join(f'"{number:03d} {"x" * 120}"' for number in range(12))
