@@ -22,8 +22,6 @@ from gslb.model.rtt import RttTable
 from gslb.snapshot import catalog, layout, places
 from gslb.zone import check
 
-NETWORKS = "networks.csv"
-
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -61,7 +59,7 @@ def read(
     pops = {edge.pop for edge in checked.intent.edges} if checked.intent is not None else None
     folder = PurePath(zones_dir) if zones_dir is not None else check.folder_of(zone_files)
     networks: Facts | None = None
-    if (path := str(folder / NETWORKS)) in zone_files:
+    if (path := str(folder / check.NETWORKS)) in zone_files:
         networks = tables.read_networks(path, zone_files[path], isps, findings)
     isp_tables: list[Facts] = []
     shares: Sequence[resolvers.ResolverShare] = ()
