@@ -49,9 +49,13 @@ class Server:
 
     def _token(self) -> str:
         if token := os.environ.get("GSLB_ADMIN_TOKEN"):
+            if not token.isascii() or not token.isprintable():
+                raise GslbError("GSLB_ADMIN_TOKEN is not a token: it holds other than printable ASCII characters")
             return token
         path = self._state / "admin.token"
         try:
             return path.read_text("ascii").strip()
         except OSError as error:
             raise GslbError(f"the admin token cannot be read: {path}: {error.strerror}; name --state") from None
+        except UnicodeDecodeError:
+            raise GslbError(f"the admin token cannot be read: {path} holds other than ASCII characters") from None

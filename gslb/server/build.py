@@ -67,7 +67,7 @@ def build(zones: Path, data: Path, state: Path, base: Path | None) -> Built:
     meta = None
     if not sources.findings.errors and path.exists():
         with contextlib.suppress(GslbError):  # a torn one was set aside, and is built again
-            files.read_catalog(path)
+            files.read_catalog(path, set_aside=True)
             meta = read_meta(path)
     if meta is None:
         reading = _reading(sources, zones)

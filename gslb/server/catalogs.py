@@ -47,7 +47,7 @@ class Catalogs:
                 return None
             path = files.catalog_path(self._state, generation)
             if verify:
-                files.read_catalog(path)
+                files.read_catalog(path, set_aside=True)
         except GslbError as error:
             self._log.warning("the catalog applied last cannot be used", reason=str(error))
             return None

@@ -44,7 +44,7 @@ def admin_token(state: Path) -> str:
     path = state / TOKEN
     try:
         token = path.read_text("ascii").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):  # what is no token is made anew
         token = ""
     if token:
         return token

@@ -115,16 +115,16 @@ def write_catalog(state: Path, generation: bytes, arrays: Mapping[str, npt.NDArr
     return path
 
 
-def read_catalog(path: Path) -> memoryview:
+def read_catalog(path: Path, *, set_aside: bool = False) -> memoryview:
     """The bytes of a catalog, mapped and verified by their checksum.
 
-    Raises `GslbError`: where the file is torn or not a catalog it is set aside first, where it is of another version
-    of the layout it stays.
+    Raises `GslbError` where the file is torn or not a catalog, or of another version of the layout. With ``set_aside``,
+    for files of our own state directory alone, a torn one is renamed first, so that it is built again.
     """
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
-                raise GslbError(f"{path}: empty; set aside as {_set_aside(path).name}")
+                raise GslbError(f"{path}: empty{_aside(path, set_aside)}")
             buffer = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         raise GslbError(f"{path}: cannot be read: {error.strerror}") from None
@@ -133,7 +133,7 @@ def read_catalog(path: Path) -> memoryview:
     try:
         layout.unpack(layout.CATALOG_MAGIC, buffer)
     except GslbError as error:
-        raise GslbError(f"{path}: {error}; set aside as {_set_aside(path).name}") from None
+        raise GslbError(f"{path}: {error}{_aside(path, set_aside)}") from None
     return buffer
 
 
@@ -309,6 +309,10 @@ class _Memo:
 
 def _is_sha256(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64
+
+
+def _aside(path: Path, wanted: bool) -> str:
+    return f"; set aside as {_set_aside(path).name}" if wanted else ""
 
 
 def _set_aside(path: Path) -> Path:

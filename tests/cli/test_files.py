@@ -183,6 +183,7 @@ def test_diff_against_a_catalog_file(gslb, files, checkout) -> None:
     (checkout / "text").write_text("no catalog")
     done = gslb("diff", "text", "zones")
     assert (done.code, done.out) == (1, "")
+    assert (checkout / "text").read_text() == "no catalog"
     assert "text: " in done.err
 
 

@@ -123,6 +123,18 @@ def test_tokens(gslb, server: Server, tmp_path: Path, monkeypatch: pytest.Monkey
         "",
         f"gslb: the server on {admin} refuses the token; it stands in its state directory\n",
     )
+    (tmp_path / "admin.token").write_bytes(b"\xff\n")
+    assert gslb("status", "--admin", admin, "--state", tmp_path) == (
+        1,
+        "",
+        f"gslb: the admin token cannot be read: {tmp_path}/admin.token holds other than ASCII characters\n",
+    )
+    monkeypatch.setenv("GSLB_ADMIN_TOKEN", "b\u00e9")
+    assert gslb("status", "--admin", admin, "--state", tmp_path) == (
+        1,
+        "",
+        "gslb: GSLB_ADMIN_TOKEN is not a token: it holds other than printable ASCII characters\n",
+    )
     monkeypatch.setenv("GSLB_ADMIN_TOKEN", (server.state / "admin.token").read_text().strip())
     monkeypatch.setenv("GSLB_ADMIN", admin)
     assert gslb("status").code == 0

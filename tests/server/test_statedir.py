@@ -26,5 +26,8 @@ def test_a_token_is_made_once(tmp_path: Path) -> None:
     assert len(token) == 48
     assert (tmp_path / "admin.token").stat().st_mode & 0o777 == 0o600
     assert statedir.admin_token(tmp_path) == token
-    (tmp_path / "admin.token").write_text(" \n")
-    assert statedir.admin_token(tmp_path) not in ("", token)
+    for broken in (b" \n", b"\xff\xfe\n"):
+        (tmp_path / "admin.token").write_bytes(broken)
+        made = statedir.admin_token(tmp_path)
+        assert len(made) == 48
+        assert made != token

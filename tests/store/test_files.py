@@ -309,8 +309,13 @@ TORN = [
 def test_a_torn_catalog_is_set_aside_and_said(tmp_path: Path, tear: Any, reason: str) -> None:
     path = files.write_catalog(tmp_path, GENERATION, arrays())
     path.write_bytes(tear(path.read_bytes()))
+    before = path.read_bytes()
     with pytest.raises(GslbError) as raised:
         files.read_catalog(path)
+    assert str(raised.value).startswith(f"{path}: {reason}")
+    assert path.read_bytes() == before, "who only reads it leaves it"
+    with pytest.raises(GslbError) as raised:
+        files.read_catalog(path, set_aside=True)
     assert str(raised.value).startswith(f"{path}: {reason}")
     assert str(raised.value).endswith(f"; set aside as {GENERATION.hex()}.cat.torn")
     assert [each.name for each in path.parent.iterdir()] == [f"{GENERATION.hex()}.cat.torn"]
