@@ -20,7 +20,7 @@ STATES = {
 
 def reload_lines(reload: ReloadStatus) -> list[str]:
     """The outcome of a reload, its errors and warnings, and what is held."""
-    found = [f"reload      {STATES.get(reload.state, reload.state)}"]
+    found = [f"reload      {_outcome(reload)}"]
     if reload.at_s:
         found.append(f"            {_when(reload.at_s)}, took {reload.seconds:.2f} s")
     if reload.pending:
@@ -34,13 +34,21 @@ def reload_lines(reload: ReloadStatus) -> list[str]:
     return found
 
 
+def _outcome(reload: ReloadStatus) -> str:
+    if reload.state == "failed" and not any(fault.path for fault in reload.errors):
+        return "FAILED: nothing changed"
+    if reload.state == "ok" and reload.errors:
+        return "NOT REMEMBERED: the files are served, and a restart would begin with what was applied before"
+    return STATES.get(reload.state, reload.state)
+
+
 def status_lines(status: Status) -> list[str]:
     """All of a server's status."""
     up = int(time.time() - status.started_s)
     found = [
         f"server      {status.server_id}, gslb {status.version}, pid {status.pid}, up {up} s",
         f"ready       {'yes' if status.ready else 'NO'}",
-        f"listens     {' '.join(status.listen)} (UDP and TCP), admin {status.admin}",
+        f"listens     {status.listening(' and ')}, admin {status.admin}",
         f"generation  {status.generation[:16] or 'none'}"
         + (f", applied {_when(status.applied_s)}" if status.applied_s else ""),
         f"zones       {len(status.zones)}: {' '.join(status.zones[:8])}{' …' if len(status.zones) > 8 else ''}",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +36,10 @@ class Catalogs:
         self._zones = zones
         self._data = data
         self._state = state
+        self.served: Path | None = None
+        """The catalog that answers, once there is one: what is built is compared with it."""
+        self.unusable = ""
+        """Why the catalog applied last could not be used, when that was so."""
         self._log: Any = structlog.get_logger("gslb.catalogs")
 
     def applied(self, *, verify: bool = True) -> Kept | None:
@@ -49,14 +55,29 @@ class Catalogs:
             if verify:
                 files.read_catalog(path, set_aside=True)
         except GslbError as error:
-            self._log.warning("the catalog applied last cannot be used", reason=str(error))
+            self._unusable(str(error))
             return None
         meta = read_meta(path)
         if meta is None:
-            reason = f"{path.with_suffix('.json')}: not there"
-            self._log.warning("the catalog applied last cannot be used", reason=reason)
+            self._unusable(f"{path.with_suffix('.json')}: not there")
             return None
         return Kept(generation.hex(), path, meta)
+
+    def _unusable(self, reason: str) -> None:
+        self.unusable = reason
+        self._log.warning("the catalog applied last cannot be used", reason=reason)
+
+    def _base(self) -> Path | None:
+        """What to compare with: what answers, also where it could not be remembered, else what was applied last."""
+        if self.served is None:
+            kept = self.applied()
+            return kept.path if kept else None
+        try:
+            files.read_catalog(self.served, set_aside=True)
+        except GslbError as error:
+            self._unusable(str(error))
+            return None
+        return self.served
 
     async def generation(self) -> str:
         """The generation of the files as they are."""
@@ -64,9 +85,9 @@ class Catalogs:
         return "" if sources.findings.errors else sources.generation.hex()
 
     async def build(self) -> Built:
-        """Build the files as they are in a child process, against the catalog applied last."""
-        base = await asyncio.to_thread(self.applied)
-        arguments = [str(self._zones), str(self._data), str(self._state), *([str(base.path)] if base else [])]
+        """Build the files as they are in a child process, against the catalog that answers or was applied last."""
+        base = await asyncio.to_thread(self._base)
+        arguments = [str(self._zones), str(self._data), str(self._state), *([str(base)] if base else [])]
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "gslb.server.build", *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -82,14 +103,25 @@ class Catalogs:
             said = err.decode("utf-8", "replace").strip()
             self._log.error("the build failed", exit_code=child.returncode, said=said[-_ERROR_TAIL:])
             last = said.splitlines()[-1] if said else ""
+            if os.strerror(errno.ENOSPC) in last:
+                last += f": {self._state}"  # the one place it writes to; the system's message names none
             raise GslbError(f"the build ended with exit code {child.returncode}{': ' if last else ''}{last}")
         return msgspec.json.decode(out, type=Built)
 
     def remember(self, built: Built) -> None:
-        """The catalog is served: keep it as the base of what comes, and few others."""
+        """The catalog is served: keep it as the base of what comes, and few others.
+
+        Raises `GslbError` where it cannot be kept. Others that cannot be deleted are no more than a warning.
+        """
         generation = bytes.fromhex(built.generation)
-        files.set_applied(self._state, generation)
-        files.prune(self._state, [generation])
-        for path in (self._state / "catalog").glob("*.json"):
-            if not path.with_suffix(".cat").exists():
-                path.unlink(missing_ok=True)
+        try:
+            files.set_applied(self._state, generation)
+        except OSError as error:
+            raise GslbError(f"{self._state / 'applied'}: cannot be written: {error.strerror}") from None
+        try:
+            files.prune(self._state, [generation])
+            for path in (self._state / "catalog").glob("*.json"):
+                if not path.with_suffix(".cat").exists():
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            self._log.warning("former catalogs cannot be deleted", reason=str(error))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import socket
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from gslb.answer.explain import explain
 from gslb.errors import GslbError
 from gslb.model.names import to_text
 from gslb.server.fleet import Fleet
-from gslb.server.listen import drops
+from gslb.server.listen import Opened, drops
 from gslb.server.reload import Reloader
 from gslb.server.settings import Endpoint, Settings
 from gslb.server.snapshots import Snapshots
@@ -34,7 +34,7 @@ class Control:
     def __init__(
         self,
         settings: Settings,
-        endpoints: Sequence[Endpoint],
+        opened: Opened,
         admin: socket.socket,
         fleet: Fleet,
         snapshots: Snapshots,
@@ -42,13 +42,15 @@ class Control:
     ) -> None:
         self.draining = False
         self._settings = settings
-        self._listen = tuple(map(str, endpoints))
+        self._listen = tuple(map(str, opened.endpoints))
+        self._transports = opened.transports
         self._admin = str(Endpoint(*admin.getsockname()[:2]))
         self._fleet = fleet
         self._snapshots = snapshots
         self._reloader = reloader
         self._started_s = time.time()
         self._drops: dict[Any, int] = {}
+        self._reloads: set[asyncio.Task[ReloadStatus]] = set()
         self._metrics: Any = None
 
     def status(self) -> Status:
@@ -61,6 +63,7 @@ class Control:
             started_s=self._started_s,
             ready=catalog is not None and self._fleet.answering > 0 and not self.draining,
             listen=self._listen,
+            transports=self._transports,
             admin=self._admin,
             store=self._settings.store,
             reload=self._reloader.status,
@@ -113,8 +116,27 @@ class Control:
         return {**msgspec.to_builtins(told), "lines": list(told.lines())}
 
     async def reload(self, *, force: bool = False) -> ReloadStatus:
-        """Read the files now."""
-        return await self._reloader.reload(force=force)
+        """Read the files now. While the server ends, an HTTP 503 says so instead."""
+        if not self.draining:
+            task = asyncio.ensure_future(self._reloader.reload(force=force))
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+            try:
+                return await task
+            except asyncio.CancelledError:
+                if not self.draining:
+                    raise
+        from fastapi import HTTPException  # who asks has it loaded; the start does without
+
+        raise HTTPException(503, "the server is ending")
+
+    async def end(self) -> None:
+        """The server ends: no more reloads, and those under way are given up."""
+        self.draining = True
+        tasks = tuple(self._reloads)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def summary(self) -> str:
         """What is served, in a few words."""
@@ -123,7 +145,7 @@ class Control:
 
     def ready_line(self) -> str:
         """The one line that says that queries are answered, and where."""
-        return f"ready {' '.join(self._listen)} (UDP, TCP), admin {self._admin}: {self.summary()}"
+        return f"ready {self.status().listening(', ')}, admin {self._admin}: {self.summary()}"
 
 
 def _ecs(text: str) -> Ecs:

@@ -1,7 +1,8 @@
 """The worker processes as the control process sees them: started, told what to answer from, replaced when they die.
 
 A worker's sockets and counters belong to the control process. While a dead worker is being replaced a living one reads
-its sockets, so what clients send is answered, and what it had counted stays counted.
+its sockets, so what clients send is answered, and what it had counted stays counted. The
+descriptors of what is served are kept here too: a new worker needs no file, which may have gone since.
 """
 
 from __future__ import annotations
@@ -56,6 +57,12 @@ class Slot:
         """The process that answers, 0 while there is none."""
         return self.process.pid if self.process is not None and self.channel is not None else 0
 
+    def give_up(self) -> None:
+        """Whoever waits for it to take a snapshot waits no longer."""
+        for future in self.unanswered.values():
+            future.set_result("")
+        self.unanswered.clear()
+
 
 class Fleet:
     """All workers of one server."""
@@ -65,6 +72,7 @@ class Fleet:
         self._start = start
         self._log: Any = structlog.get_logger("gslb.fleet")
         self._swap: frames.Swap | None = None
+        self._catalog = -1
         self._steering = -1
         self._seq = 0
         self._edge_slot: dict[str, int] = {}
@@ -89,6 +97,11 @@ class Fleet:
         return self._opened.sockets()
 
     @property
+    def catalog(self) -> int:
+        """The descriptor of the catalog that is served, -1 before the first `swap`; it is closed by the next."""
+        return self._catalog
+
+    @property
     def answering(self) -> int:
         """Workers that answer."""
         return sum(slot.listening for slot in self.slots)
@@ -99,45 +112,48 @@ class Fleet:
 
     async def swap(
         self,
-        catalog: str,
+        catalog: int,
         edge_ids: Sequence[str],
         steering: int,
         identity: frames.Identity,
         rate_limit: RateLimit | None,
     ) -> None:
-        """Have all workers answer from ``catalog`` (a path) with the ``steering`` of a descriptor, which becomes ours.
+        """Have all workers answer from ``catalog`` with ``steering``: descriptors, which become ours.
 
-        Returns when each worker took it and one at least answers. Raises `GslbError` where one refuses it; then those
-        that took it are told what was served before.
+        Returns when each worker took them and one at least answers. Raises `GslbError` where one refuses them, and then
+        those that took them are told what was served before; also when the workers are told to end meanwhile.
         """
         slots = b"".join(self._slot_of(edge).to_bytes(2, sys.byteorder) for edge in edge_ids)
-        former, self._swap = self._swap, frames.Swap(0, catalog, slots, identity, rate_limit)
-        former_steering, self._steering = self._steering, steering
+        former, self._swap = self._swap, frames.Swap(0, slots, identity, rate_limit)
+        former_fds = self._catalog, self._steering
+        self._catalog, self._steering = catalog, steering
         errors = await self._tell(self._swap)
         if errors:
-            self._swap, self._steering = former, former_steering
-            os.close(steering)
+            self._swap, (self._catalog, self._steering) = former, former_fds
+            _close(catalog, steering)
             if former:
                 await self._tell(former)
-            raise GslbError(f"the workers refuse {catalog}: {'; '.join(errors)}")
-        if former_steering >= 0:
-            os.close(former_steering)
+            raise GslbError(f"the workers refuse the catalog: {'; '.join(errors)}")
+        _close(*former_fds)
         await self._answering.wait()
+        if self._draining:
+            raise GslbError("the server is ending")
 
     async def steer(self, steering: int) -> None:
         """Have all workers answer with new steering for the catalog they have; the descriptor becomes ours."""
-        former, self._steering = self._steering, steering
-        if former >= 0:
-            os.close(former)
+        _close(self._steering)
+        self._steering = steering
         if errors := await self._tell(frames.Steer(0)):
             self._log.error("the workers refuse a steering snapshot", reasons=errors)
 
     async def drain(self) -> None:
         """Have all workers answer what has come in and end."""
         self._draining = True
+        self._answering.set()  # whoever waits for a worker to answer need not any more
         for task in self._tasks:
             task.cancel()
         for slot in self.slots:
+            slot.give_up()
             if slot.channel:
                 slot.channel.send(frames.Drain())
         # The workers hold the sockets too; from here on they close when the workers have emptied them.
@@ -162,7 +178,12 @@ class Fleet:
         return self._edge_slot[edge]
 
     async def _tell(self, frame: frames.Swap | frames.Steer) -> list[str]:
-        """Tell all workers; the errors of those that refuse. One that does not respond is killed and replaced."""
+        """Tell all workers; the errors of those that refuse. One that does not respond is killed and replaced.
+
+        Workers that are to end are told nothing more.
+        """
+        if self._draining:
+            return []
         waiting = {self._ask(slot, frame): slot for slot in self.slots if slot.channel}
         if not waiting:
             return []
@@ -178,7 +199,8 @@ class Fleet:
         self._seq += 1
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         slot.unanswered[self._seq] = future
-        slot.channel.send(msgspec.structs.replace(frame, seq=self._seq), [self._steering])
+        fds = [self._catalog, self._steering] if isinstance(frame, frames.Swap) else [self._steering]
+        slot.channel.send(msgspec.structs.replace(frame, seq=self._seq), fds)
         return future
 
     async def _spawn(self, slot: Slot) -> None:
@@ -220,13 +242,11 @@ class Fleet:
     def _lost(self, slot: Slot) -> None:
         """A worker's end of the channel closed."""
         slot.channel, slot.listening = None, False
-        for future in slot.unanswered.values():
-            future.set_result("")
-        slot.unanswered.clear()
-        if not self.answering:
-            self._answering.clear()
+        slot.give_up()
         if self._draining:
             return
+        if not self.answering:
+            self._answering.clear()
         slot.restarts += 1
         self._cover()
         task = asyncio.ensure_future(self._replace(slot))
@@ -236,7 +256,7 @@ class Fleet:
     def _cover(self) -> None:
         """Give the sockets of workers that died, and are not back yet, to one that answers."""
         reader = next((slot for slot in self.slots if slot.listening and slot.channel), None)
-        if reader is None or reader.channel is None or self._shared:
+        if reader is None or reader.channel is None or self._shared or self._draining:
             return
         for slot in self.slots:
             if slot.restarts and not slot.listening and (slot.read_by is None or slot.read_by.channel is None):
@@ -263,3 +283,10 @@ class Fleet:
         delay = BACKOFF_S[min(slot.deaths, len(BACKOFF_S) - 1)]
         slot.deaths += 1
         return delay
+
+
+def _close(*fds: int) -> None:
+    """Close descriptors; -1 is none."""
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)

@@ -58,10 +58,12 @@ class Unlisten(msgspec.Struct, frozen=True, tag=True):
 
 
 class Swap(msgspec.Struct, frozen=True, tag=True):
-    """Answer from this catalog and the accompanying steering. ``edge_slots``: u16 per edge row, its counter."""
+    """Answer from the accompanying catalog and steering, two descriptors in this order.
+
+    ``edge_slots``: u16 per edge row, its counter.
+    """
 
     seq: int
-    catalog: str
     edge_slots: bytes
     identity: Identity
     rate_limit: RateLimit | None

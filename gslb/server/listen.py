@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import struct
@@ -24,16 +25,21 @@ _PKTINFO = {
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
 }
 
+_NAMES = {socket.SOCK_DGRAM: "UDP", socket.SOCK_STREAM: "TCP"}
+_ANY = {"0.0.0.0", "::"}
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """``by_worker``: the sockets each worker reads; ``endpoints``: the addresses in fact bound, for people.
+    """``by_worker``: the sockets each worker reads; ``endpoints``: the addresses in fact bound, for people;
+    ``transports``: of each endpoint, which of UDP and TCP it has.
 
     A socket that the service manager handed over is read by all workers; those we open belong to one each.
     """
 
     by_worker: tuple[tuple[socket.socket, ...], ...]
     endpoints: tuple[Endpoint, ...]
+    transports: tuple[tuple[str, ...], ...] = ()
 
     def sockets(self) -> set[socket.socket]:
         """Each socket once."""
@@ -50,6 +56,8 @@ def open_all(endpoints: Iterable[Endpoint], workers: int, receive_buffer: int) -
 
     Port 0 takes a free port, the same for both. Raises `GslbError` naming the endpoint that cannot be had.
     """
+    endpoints = tuple(endpoints)
+    _refuse_overlaps(endpoints)
     by_worker: list[list[socket.socket]] = [[] for _ in range(workers)]
     bound = []
     try:
@@ -65,7 +73,7 @@ def open_all(endpoints: Iterable[Endpoint], workers: int, receive_buffer: int) -
         for sock in (sock for sockets in by_worker for sock in sockets):
             sock.close()
         raise
-    return Opened(tuple(map(tuple, by_worker)), tuple(bound))
+    return Opened(tuple(map(tuple, by_worker)), tuple(bound), (tuple(_NAMES.values()),) * len(bound))
 
 
 def adopt(sockets: Iterable[socket.socket], workers: int, receive_buffer: int) -> Opened:
@@ -75,8 +83,11 @@ def adopt(sockets: Iterable[socket.socket], workers: int, receive_buffer: int) -
         sock.setblocking(False)
         if sock.type == socket.SOCK_DGRAM:
             prepare(sock, receive_buffer)
-    names = (sock.getsockname() for sock in sockets)
-    return Opened((sockets,) * workers, tuple(dict.fromkeys(Endpoint(name[0], name[1]) for name in names)))
+    found: dict[Endpoint, set[int]] = {}
+    for sock in sockets:
+        found.setdefault(Endpoint(*sock.getsockname()[:2]), set()).add(sock.type)
+    transports = (tuple(name for kind, name in _NAMES.items() if kind in kinds) for kinds in found.values())
+    return Opened((sockets,) * workers, tuple(found), tuple(transports))
 
 
 def listen_admin(endpoint: Endpoint) -> socket.socket:
@@ -118,6 +129,15 @@ def drops(sock: socket.socket) -> int:
     return int(_MEMINFO.unpack(raw)[_MEMINFO_DROPS]) if len(raw) == _MEMINFO.size else 0
 
 
+def _refuse_overlaps(endpoints: Iterable[Endpoint]) -> None:
+    """The kernel would say "in use" of two of our own, and send people to look for another process."""
+    for one, other in itertools.combinations(endpoints, 2):
+        hosts = {one.host, other.host}
+        if one.port and one.port == other.port and one.family == other.family and (len(hosts) == 1 or hosts & _ANY):
+            again = "is given twice" if one == other else f"overlaps with --listen {one}"
+            raise GslbError(f"--listen {other} {again}")
+
+
 def _probe(endpoint: Endpoint) -> Endpoint:
     """The endpoint with its port filled in, refused where another process listens there.
 
@@ -150,6 +170,5 @@ def _bind(endpoint: Endpoint, kind: socket.SocketKind, *, shared: bool) -> socke
         sock.bind((endpoint.host, endpoint.port))
     except OSError as error:
         sock.close()
-        name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
-        raise GslbError(f"cannot listen on {endpoint} ({name}): {os.strerror(error.errno or 0)}") from None
+        raise GslbError(f"cannot listen on {endpoint} ({_NAMES[kind]}): {os.strerror(error.errno or 0)}") from None
     return sock

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import os
 import sys
 import time
 from typing import Any
 
 import structlog
+
+
+class Lossy(io.TextIOBase):
+    """Writes straight to the descriptor of a standard stream; what cannot be written (nobody reads, no space) is lost.
+
+    Nothing is buffered, so that nothing is left over to fail later. ``stream`` is None where it was closed at start.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._fd = stream.fileno() if stream is not None else -1
+
+    def write(self, text: str) -> int:
+        """Never raises; the length of ``text``."""
+        data = text.encode("utf-8", "backslashreplace")
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(self._fd, data) :]
+        return len(text)
 
 
 def configure(level: str) -> None:
@@ -20,7 +40,8 @@ def configure(level: str) -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: Any
-    if sys.stderr.isatty():
+    out: Any = Lossy(sys.stderr)
+    if sys.stderr is not None and sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         shared.pop()
     else:
@@ -29,10 +50,10 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -23,21 +23,25 @@ SETTLE_S = 0.05
 class Reloader:
     """Decides what is served. One reading at a time; ``status`` always says how the last one went.
 
-    ``read`` gives the generation of the files as they are, ``build`` a catalog for them, ``apply`` has it served and
-    remembered. Each may raise `GslbError`, and then nothing changes.
+    ``read`` gives the generation of the files as they are, ``build`` a catalog for them, ``take`` has it served. Each
+    may raise `GslbError`, and then nothing changes. ``remember`` keeps what is served for the next start; where it
+    fails, that is told, and tried again at the next reading.
     """
 
     def __init__(
         self,
         read: Callable[[], Awaitable[str]],
         build: Callable[[], Awaitable[Built]],
-        apply: Callable[[Built], Awaitable[None]],
+        take: Callable[[Built], Awaitable[None]],
+        remember: Callable[[Built], Awaitable[None]],
     ) -> None:
         self.status = ReloadStatus()
         self._read = read
         self._build = build
-        self._apply = apply
+        self._take = take
+        self._remember = remember
         self._applied = ""
+        self._owed: Built | None = None  # served, and not remembered yet
         self._warnings: tuple[Fault, ...] = ()  # of what is applied
         self._lock = asyncio.Lock()
         self._wanted = asyncio.Event()
@@ -59,7 +63,10 @@ class Reloader:
             await self._wanted.wait()
             await asyncio.sleep(SETTLE_S)
             self._wanted.clear()
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:
+                self._log.exception("reload met a fault of this program; the next change is tried again")
 
     async def reload(self, *, force: bool = False) -> ReloadStatus:
         """Read the files now. ``force`` lets through what is held, or would be."""
@@ -87,7 +94,7 @@ class Reloader:
         """What came of it: a key of `ReloadStatus.counts`."""
         generation = await self._read()
         if generation and generation == self._applied:
-            self._settle("ok", errors=(), warnings=self._warnings)
+            self._settle("ok", errors=await self._keep(), warnings=self._warnings)
             return "unchanged"
         built = self._pending
         if built is None or built.generation != generation:
@@ -99,10 +106,24 @@ class Reloader:
             self._settle("pending", errors=(), warnings=built.warnings, pending=Pending(built.generation, built.held))
             return "pending"
         if built.generation != self._applied:
-            await self._apply(built)
+            await self._take(built)
             self._applied, self._warnings = built.generation, built.warnings
-        self._settle("ok", errors=(), warnings=built.warnings)
+            self._owed = built
+        self._settle("ok", errors=await self._keep(), warnings=built.warnings)
         return "applied"
+
+    async def _keep(self) -> tuple[Fault, ...]:
+        """Remember what is served, if that is still to be done; the fault of doing so."""
+        if self._owed is None:
+            return ()
+        try:
+            await self._remember(self._owed)
+        except Exception as error:
+            reason = str(error) if isinstance(error, GslbError | OSError) else f"{type(error).__name__}: {error}"
+            self._log.error("what is served could not be remembered", reason=reason)
+            return (Fault("", 0, 0, f"served, but could not be remembered: {reason}"),)
+        self._owed = None
+        return ()
 
     def _failed(self, errors: tuple[Fault, ...], warnings: tuple[Fault, ...] = ()) -> str:
         self._settle("failed", errors=errors, warnings=warnings)

@@ -10,9 +10,9 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvloop
@@ -23,7 +23,7 @@ from gslb.server import frames, listen, statedir
 from gslb.server.catalogs import Catalogs
 from gslb.server.control import Control
 from gslb.server.fleet import Fleet
-from gslb.server.log import configure
+from gslb.server.log import Lossy, configure
 from gslb.server.meta import read_meta
 from gslb.server.notify import Notifier, listen_fds
 from gslb.server.reload import Reloader
@@ -32,6 +32,8 @@ from gslb.server.snapshots import Snapshots
 from gslb.server.status import Built
 from gslb.server.watch import watch
 from gslb.store.memory import MemoryStore
+
+Made = TypeVar("Made")
 
 OK = 0
 FAILURE = 1
@@ -45,14 +47,14 @@ def run(settings: Settings) -> int:
     configure(settings.log_level)
     settings = settings.model_copy(update={"state": settings.state.absolute()})
     try:
-        held = statedir.lock(settings.state)
+        held = _in_state(statedir.lock, settings.state)
         handed = listen_fds(os.environ)
         if handed:
             opened = listen.adopt(handed, settings.workers, settings.receive_buffer)
         else:
             opened = listen.open_all(settings.listen, settings.workers, settings.receive_buffer)
         admin = listen.listen_admin(settings.admin)
-        token = statedir.admin_token(settings.state)
+        token = _in_state(statedir.admin_token, settings.state)
         keys = _secrets(settings)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
@@ -64,6 +66,19 @@ def run(settings: Settings) -> int:
         return uvloop.run(_Process(settings, opened, admin, token, keys).run())
     finally:
         os.close(held)
+
+
+def _in_state(make: Callable[[Path], Made], state: Path) -> Made:
+    """A full disk is told without a path by the system."""
+    try:
+        return make(state)
+    except OSError as error:
+        raise GslbError(f"the state directory {state} cannot be used: {error.strerror}") from None
+
+
+def _say(stream: Any, *lines: object) -> None:
+    """Nobody reads them: no reason to stop."""
+    Lossy(stream).write("".join(f"{line}\n" for line in lines))
 
 
 def _secrets(settings: Settings) -> tuple[bytes, ...]:
@@ -99,8 +114,8 @@ class _Process:
         self._store = MemoryStore()
         self._snapshots = Snapshots(self._fleet, self._store, self._identity)
         self._catalogs = Catalogs(settings.zones, settings.data, settings.state)
-        self._reloader = Reloader(self._catalogs.generation, self._catalogs.build, self._apply)
-        self._control = Control(settings, opened.endpoints, admin, self._fleet, self._snapshots, self._reloader)
+        self._reloader = Reloader(self._catalogs.generation, self._catalogs.build, self._take, self._remember)
+        self._control = Control(settings, opened, admin, self._fleet, self._snapshots, self._reloader)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
@@ -120,8 +135,8 @@ class _Process:
                     await stopped
         finally:
             await _cancel(starting, stopped)
-            self._control.draining = True
             self._notifier.stopping()
+            await self._control.end()
             await _cancel(*self._tasks)
             await self._store.close()
             await self._fleet.drain()
@@ -138,12 +153,12 @@ class _Process:
         await self._take_kept()
         await self._reloader.reload()
         if self._snapshots.catalog is None:
-            for fault in self._reloader.status.errors:
-                print(fault, file=sys.stderr)
-            print("gslb: nothing can be served, and nothing was served before", file=sys.stderr)
+            why = self._catalogs.unusable
+            before = f"what was applied last cannot be used: {why}" if why else "nothing was served before"
+            _say(sys.stderr, *self._reloader.status.errors, f"gslb: nothing can be served, and {before}")
             return NO_CONFIGURATION
         self._ready.set()
-        print(self._control.ready_line(), flush=True)
+        _say(sys.stdout, self._control.ready_line())
         self._notifier.ready(self._control.summary())
         gc.collect()
         gc.freeze()
@@ -161,14 +176,19 @@ class _Process:
         try:
             await self._snapshots.take(kept.path, kept.meta.rate_limit)
         except GslbError as error:
+            self._catalogs.unusable = str(error)
             self._log.error("the catalog applied last is not served", reason=str(error))
         else:
+            self._catalogs.served = kept.path
             self._reloader.adopt(kept.generation, kept.meta.warnings)
 
-    async def _apply(self, built: Built) -> None:
+    async def _take(self, built: Built) -> None:
         path = Path(built.catalog)
         meta = read_meta(path)
         await self._snapshots.take(path, meta.rate_limit if meta else None)
+        self._catalogs.served = path
+
+    async def _remember(self, built: Built) -> None:
         await asyncio.to_thread(self._catalogs.remember, built)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -185,17 +205,26 @@ class _Process:
         """SIGHUP: read files and cookie secrets again."""
         self._notifier.reloading()
         try:
-            keys = self._keys
             if self._settings.cookie_secret_file:
-                keys = await asyncio.to_thread(_secrets, self._settings)
+                await self._read_secrets()
+            if self._snapshots.catalog is not None:
+                await self._reloader.reload()
+        finally:
+            if not self._control.draining:
+                self._notifier.ready(self._control.summary())
+
+    async def _read_secrets(self) -> None:
+        """Take cookie secrets that have changed; where that cannot be, the former stay until the next SIGHUP."""
+        former = self._keys
+        try:
+            self._keys = await asyncio.to_thread(_secrets, self._settings)
+            if self._keys != former:
+                await self._snapshots.again()
         except ConfigErrors as errors:
             self._log.error("cookie secrets cannot be read, the former stay", reasons=str(errors).splitlines())
-        if keys != self._keys:
-            self._keys = keys
-            await self._snapshots.again()
-        if self._snapshots.catalog is not None:
-            await self._reloader.reload()
-        self._notifier.ready(self._control.summary())
+        except (GslbError, OSError) as error:
+            self._keys = former
+            self._log.error("cookie secrets cannot be taken, the former stay", reason=str(error))
 
     async def _breathe(self, interval_s: float) -> None:
         while True:

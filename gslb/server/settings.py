@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gslb.errors import ConfigError, ConfigErrors, GslbError
 
@@ -69,6 +69,12 @@ def _endpoint(value: object) -> object:
 def _listed(value: object) -> object:
     """A list is given as such in TOML and by repeated flags, and with commas in a variable."""
     return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _some(value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    if not value:
+        raise ValueError("at least one ADDRESS:PORT to listen on is needed")
+    return value
 
 
 def _network(value: object) -> object:
@@ -126,9 +132,9 @@ class Settings(BaseModel):
     zones: Path = Path("zones")
     data: Path = Path("data")
     state: Path = Path("/var/lib/gslb")
-    listen: Annotated[tuple[Annotated[Endpoint, BeforeValidator(_endpoint)], ...], BeforeValidator(_listed)] = (
-        Endpoint("127.0.0.1", 5300),
-    )
+    listen: Annotated[
+        tuple[Annotated[Endpoint, BeforeValidator(_endpoint)], ...], BeforeValidator(_listed), AfterValidator(_some)
+    ] = (Endpoint("127.0.0.1", 5300),)
     admin: Annotated[Endpoint, BeforeValidator(_endpoint)] = Endpoint("127.0.0.1", 8053)
     store: Annotated[str, BeforeValidator(_store)] = "memory://"
     workers: int = Field(1, ge=1, le=64)
@@ -151,11 +157,12 @@ def load(
 ) -> tuple[Settings, frozenset[str]]:
     """The settings, and the names of those that somebody gave.
 
-    ``flags`` are keyed by setting name; None and empty lists mean not given. ``path`` must exist when given (else
-    `GSLB_CONFIG`, else ``default`` where there is one). Raises `UsageError` for a bad flag or variable, `ConfigErrors`
-    with places for a bad file. Unknown `GSLB_*` variables are let be: a cluster may set some for reasons of its own.
+    ``flags`` are keyed by setting name; None and empty lists mean not given, as do empty variables. ``path`` must exist
+    when given (else `GSLB_CONFIG`, else ``default`` where there is one). Raises `UsageError` for a bad flag or
+    variable, `ConfigErrors` with places for a bad file. Unknown `GSLB_*` variables are let be: a cluster may set some
+    for reasons of its own.
     """
-    if path is None and "GSLB_CONFIG" in environ:
+    if path is None and environ.get("GSLB_CONFIG"):
         path = Path(environ["GSLB_CONFIG"])
     if path is None and default.is_file():
         path = default
@@ -163,7 +170,7 @@ def load(
     origin = dict.fromkeys(values, "")
     for name in Settings.model_fields:
         variable = f"GSLB_{name.upper()}"
-        if variable in environ:
+        if environ.get(variable):
             values[name], origin[name] = environ[variable], variable
         if flags.get(name) not in (None, [], ()):
             values[name], origin[name] = flags[name], f"--{name.replace('_', '-')}"

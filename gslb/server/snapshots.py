@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from gslb.errors import GslbError
 from gslb.server import frames
 from gslb.server.fleet import Fleet
 from gslb.server.meta import RateLimit
@@ -38,7 +40,6 @@ class Snapshots:
         self._fleet = fleet
         self._store = store
         self._identity = identity
-        self._path = Path()
         self._rate_limit: RateLimit | None = None
         self._lock = asyncio.Lock()
         self._log: Any = structlog.get_logger("gslb.snapshots")
@@ -46,16 +47,14 @@ class Snapshots:
     async def take(self, path: Path, rate_limit: RateLimit | None) -> None:
         """Have the catalog in ``path`` served. Raises `GslbError` where it cannot be, and then nothing has changed."""
         async with self._lock:
-            catalog = await asyncio.to_thread(lambda: Catalog(files.read_catalog(path), verify=False))
-            steering, fd = await self._make(catalog)
-            await self._fleet.swap(str(path), catalog.edge_ids, fd, self._identity(), rate_limit)
-            self.catalog, self.steering, self.taken_s = catalog, steering, time.time()
-            self._path, self._rate_limit = path, rate_limit
+            catalog, fd = await asyncio.to_thread(_open, path)
+            await self._serve(catalog, fd, rate_limit)
 
     async def again(self) -> None:
         """Tell the workers once more, with the identity of now."""
-        if self.catalog is not None:
-            await self.take(self._path, self._rate_limit)
+        async with self._lock:
+            if self.catalog is not None:
+                await self._serve(self.catalog, os.dup(self._fleet.catalog), self._rate_limit)
 
     async def steer(self) -> None:
         """Make steering for the store's state of now, and have it used."""
@@ -74,6 +73,15 @@ class Snapshots:
                 self._log.exception("steering met a fault of this program; the former stays")
             await asyncio.sleep(LEAST_S)
 
+    async def _serve(self, catalog: Catalog, fd: int, rate_limit: RateLimit | None) -> None:
+        try:
+            steering, memory = await self._make(catalog)
+        except BaseException:
+            os.close(fd)
+            raise
+        await self._fleet.swap(fd, catalog.edge_ids, memory, self._identity(), rate_limit)
+        self.catalog, self.steering, self.taken_s, self._rate_limit = catalog, steering, time.time(), rate_limit
+
     async def _make(self, catalog: Catalog) -> tuple[Steering, int]:
         begun = time.monotonic()
         state = await self._store.state()
@@ -85,6 +93,24 @@ class Snapshots:
         self.status.made_ms = now_ms
         self.status.reports = len(state.reports)
         return Steering(arrays), fd
+
+
+def _open(path: Path) -> tuple[Catalog, int]:
+    """The catalog in a file of the state directory, verified, and the file's descriptor.
+
+    The file is opened once: whatever becomes of its name, the workers get what is verified here. Raises `GslbError`; a
+    torn file is set aside.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise GslbError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return Catalog(memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ))), fd
+    except Exception:
+        os.close(fd)
+        files.read_catalog(path, set_aside=True)  # says what is wrong with it
+        raise
 
 
 def _memory(pieces: Any) -> int:

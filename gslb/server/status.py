@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 
 
@@ -53,7 +55,10 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class ReloadStatus(msgspec.Struct):
-    """The last reading of the files. ``state``: starting, ok, failed or pending."""
+    """The last reading of the files. ``state``: starting, ok, failed or pending.
+
+    ``errors`` of an ok one say that what is served could not be remembered.
+    """
 
     state: str = "starting"
     at_s: float = 0.0
@@ -85,7 +90,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct):
-    """All of it."""
+    """All of it. ``transports`` says of each address in ``listen`` which of UDP and TCP it has."""
 
     version: str
     server_id: str
@@ -103,3 +108,10 @@ class Status(msgspec.Struct):
     reload: ReloadStatus = msgspec.field(default_factory=ReloadStatus)
     steering: SteeringStatus = msgspec.field(default_factory=SteeringStatus)
     workers: tuple[WorkerStatus, ...] = ()
+    transports: tuple[tuple[str, ...], ...] = ()
+
+    def listening(self, between: str) -> str:
+        """Where it listens: each run of addresses with which of UDP and TCP they have, joined by ``between``."""
+        had = self.transports or (("UDP", "TCP"),) * len(self.listen)
+        runs = itertools.groupby(zip(self.listen, had, strict=True), key=lambda pair: pair[1])
+        return " ".join(f"{' '.join(name for name, _ in run)} ({between.join(kinds)})" for kinds, run in runs)

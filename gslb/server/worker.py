@@ -15,7 +15,6 @@ import resource
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -78,7 +77,7 @@ class Worker:
         elif isinstance(frame, frames.Unlisten):
             self._unlisten(frame.key)
         elif isinstance(frame, frames.Swap | frames.Steer):
-            await self._swap_to(frame, fds[0])
+            await self._swap_to(frame, fds)
 
     def _begin(self, start: frames.Start, counters: int) -> None:
         configure(start.log_level)
@@ -107,23 +106,24 @@ class Worker:
         for fd in self._listening.pop(key, []):
             self._tcp.unlisten(fd)
 
-    async def _swap_to(self, frame: frames.Swap | frames.Steer, steering: int) -> None:
+    async def _swap_to(self, frame: frames.Swap | frames.Steer, fds: list[int]) -> None:
         """Load in a thread, so that answering goes on; the checksum is computed without the interpreter's lock."""
         catalog: Catalog | None
         try:
             if isinstance(frame, frames.Swap):
-                catalog = await asyncio.to_thread(_catalog, Path(frame.catalog))
+                catalog = await asyncio.to_thread(_catalog, fds[0])
                 swap, limiter = frame, self._limiter_for(frame)
             else:
                 catalog, swap, limiter = self._catalog, self._swap, self._limiter
-            engine = await asyncio.to_thread(_engine, catalog, steering, swap.identity)
+            engine = await asyncio.to_thread(_engine, catalog, fds[-1], swap.identity)
         except Exception as error:
             # Whatever is wrong with it, what was served before still is.
             self._log.error("snapshot refused", error=str(error), exc_info=not isinstance(error, GslbError | OSError))
             self._channel.send(frames.Done(frame.seq, str(error) or type(error).__name__))
             return
         finally:
-            os.close(steering)
+            for fd in fds:
+                os.close(fd)
         self._catalog, self._swap, self._limiter = catalog, swap, limiter
         self._responder.use(engine, swap.edge_slots, limiter)
         gc.freeze()  # what a catalog holds need not be gone through for garbage again and again
@@ -148,9 +148,8 @@ class Worker:
             await self._tcp.drain()
 
 
-def _catalog(path: Path) -> Catalog:
-    with path.open("rb") as file:
-        return Catalog(memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)))
+def _catalog(fd: int) -> Catalog:
+    return Catalog(memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ)))
 
 
 def _engine(catalog: Catalog | None, fd: int, who: frames.Identity) -> Engine:

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from gslbtest.serving import Server, serving, write_files
 
+from gslb.cli.show import STATES, reload_lines, status_lines
+from gslb.server.status import Fault, ReloadStatus, Status
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, network: dict[str, str]) -> Iterator[Server]:
@@ -95,6 +98,36 @@ def test_apply(gslb, network: dict[str, str], tmp_path: Path) -> None:
         assert lines[2].startswith(f"  {zone}:2:1: ")
         told = json.loads(gslb("apply", "--json", *where(server)).out)
         assert told["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("reload", "line"),
+    [
+        (ReloadStatus("failed", errors=(Fault("a.yaml", 1, 2, "x"),)), STATES["failed"]),
+        (ReloadStatus("failed", errors=(Fault("", 0, 0, "No space left on device"),)), "FAILED: nothing changed"),
+        (ReloadStatus("ok"), "ok"),
+        (
+            ReloadStatus("ok", errors=(Fault("", 0, 0, "served, but could not be remembered: x"),)),
+            "NOT REMEMBERED: the files are served, and a restart would begin with what was applied before",
+        ),
+    ],
+)
+def test_the_outcome_of_a_reload(reload: ReloadStatus, line: str) -> None:
+    lines = reload_lines(reload)
+    assert lines == [f"reload      {line}", *(f"  {fault}" for fault in reload.errors)]
+
+
+@pytest.mark.parametrize(
+    ("transports", "said"),
+    [
+        ((), "a b c (UDP and TCP)"),
+        ((("UDP",), ("UDP",), ("UDP",)), "a b c (UDP)"),
+        ((("UDP", "TCP"), ("UDP",), ("TCP",)), "a (UDP and TCP) b (UDP) c (TCP)"),
+    ],
+)
+def test_what_listens_where(transports: tuple[tuple[str, ...], ...], said: str) -> None:
+    status = Status("0", "id", 1, 0.0, True, ("a", "b", "c"), "d", "memory://", transports=transports)
+    assert f"listens     {said}, admin d" in status_lines(status)
 
 
 def free() -> int:

@@ -113,6 +113,41 @@ def test_a_torn_catalog_is_found_by_the_build_too(place: Place) -> None:
     assert Path(f"{built.catalog}.torn").exists()
 
 
+def test_what_cannot_be_remembered_names_the_path(place: Place) -> None:
+    built = place.build()
+    (place.state / "applied" / "x").mkdir(parents=True)
+    with pytest.raises(GslbError) as caught:
+        place.catalogs.remember(built)
+    assert str(caught.value) == f"{place.state}/applied: cannot be written: Is a directory"
+
+
+async def test_what_is_served_is_the_base(place: Place) -> None:
+    """Also where it could not be remembered; where its file is torn, there is none."""
+    place.catalogs.remember(place.build())
+    place.edit("sha: 100", "sha: 0")
+    served = place.build()
+    assert [each.fraction for each in (await place.catalogs.build()).moved] == [0.5]
+    place.catalogs.served = Path(served.catalog)
+    assert (await place.catalogs.build()).moved == ()
+    place.edit("sha: 0", "sha: 100")
+    assert [each.fraction for each in (await place.catalogs.build()).moved] == [0.5]
+    os.truncate(served.catalog, 1000)
+    assert (await place.catalogs.build()).moved == ()
+    assert served.catalog in place.catalogs.unusable
+
+
+async def test_a_full_disk_is_told_with_its_place(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho 'OSError: [Errno 28] No space left on device' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(fake))
+    with pytest.raises(GslbError) as caught:
+        await place.catalogs.build()
+    assert str(caught.value).endswith(f": OSError: [Errno 28] No space left on device: {place.state}")
+
+
 def test_few_are_kept(place: Place) -> None:
     for number in range(1, 7):
         place.edit(

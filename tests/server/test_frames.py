@@ -18,8 +18,8 @@ FRAMES = [
     frames.Start(1, 2, "info", 10, 5, 10.0),
     frames.Listen(3),
     frames.Unlisten(3),
-    frames.Swap(7, "/state/catalog/00.cat", b"\1\0\2\0", IDENTITY, RateLimit(5, 2, 15, ("192.0.2.0/24",))),
-    frames.Swap(8, "x", b"", IDENTITY, None),
+    frames.Swap(7, b"\1\0\2\0", IDENTITY, RateLimit(5, 2, 15, ("192.0.2.0/24",))),
+    frames.Swap(8, b"", IDENTITY, None),
     frames.Steer(9),
     frames.Drain(),
     frames.Done(7),
@@ -99,7 +99,7 @@ async def test_channel_passes_descriptors(until: Until) -> None:
 async def test_channel_waits_for_a_slow_reader(until: Until) -> None:
     ours, theirs = socket.socketpair()
     left = End(ours)
-    large = frames.Swap(1, "x" * 1_000_000, b"", IDENTITY, None)
+    large = frames.Swap(1, bytes(1_000_000), IDENTITY, None)
     memory = os.memfd_create("test")
     for _ in range(5):
         left.channel.send(large, [memory])
@@ -124,7 +124,7 @@ async def test_channel_whose_reader_dies_while_it_writes(until: Until) -> None:
     memory = os.memfd_create("test")
     before = descriptors()
     for _ in range(3):
-        left.channel.send(frames.Swap(1, "x" * 1_000_000, b"", IDENTITY, None), [memory])
+        left.channel.send(frames.Swap(1, bytes(1_000_000), IDENTITY, None), [memory])
     theirs.close()
     await until(lambda: left.closed)
     assert left.closed == 1

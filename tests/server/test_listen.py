@@ -18,6 +18,7 @@ def test_every_worker_has_its_own() -> None:
     try:
         assert len(opened.by_worker) == 3
         assert len(opened.sockets()) == 12
+        assert opened.transports == (("UDP", "TCP"), ("UDP", "TCP"))
         assert [endpoint.host for endpoint in opened.endpoints] == ["127.0.0.1", "::1"]
         for sockets in opened.by_worker:
             kinds = [(sock.family, sock.type, sock.getsockname()[1]) for sock in sockets]
@@ -51,6 +52,26 @@ def test_an_address_in_use_is_refused(kind: socket.SocketKind, reuse: bool) -> N
         assert str(caught.value) == f"cannot listen on 127.0.0.1:{port} ({name}): Address already in use"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("127.0.0.1:5353", "127.0.0.1:5353", "--listen 127.0.0.1:5353 is given twice"),
+        ("127.0.0.1:5353", "0.0.0.0:5353", "--listen 0.0.0.0:5353 overlaps with --listen 127.0.0.1:5353"),
+        ("[::]:5353", "[::1]:5353", "--listen [::1]:5353 overlaps with --listen [::]:5353"),
+        ("127.0.0.1:0", "127.0.0.1:0", None),
+        ("[::]:0", "0.0.0.0:0", None),
+    ],
+)
+def test_our_own_addresses_that_overlap(first: str, second: str, message: str | None) -> None:
+    endpoints = [Endpoint.parse(first), Endpoint.parse(second)]
+    if message is None:
+        listen.open_all(endpoints, 1, 1 << 16).close()
+        return
+    with pytest.raises(GslbError) as caught:
+        listen.open_all(endpoints, 1, 1 << 16)
+    assert str(caught.value) == message
+
+
 def test_an_address_that_is_not_ours_is_refused() -> None:
     with pytest.raises(GslbError, match=r"cannot listen on 192\.0\.2\.1:53 \(UDP\): Cannot assign requested address"):
         listen.open_all([Endpoint("192.0.2.1", 53)], 1, 1 << 16)
@@ -80,6 +101,7 @@ def test_handed_over_sockets_are_read_by_all() -> None:
         opened = listen.adopt([udp, tcp], 2, 1 << 20)
         assert opened.by_worker == ((udp, tcp), (udp, tcp))
         assert {endpoint.port for endpoint in opened.endpoints} == {udp.getsockname()[1], tcp.getsockname()[1]}
+        assert sorted(opened.transports) == [("TCP",), ("UDP",)]
         assert udp.getsockopt(socket.IPPROTO_IP, 8) == 1  # IP_PKTINFO
         assert not udp.getblocking()
 

@@ -7,6 +7,9 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 SAY = """
 import logging, structlog
@@ -38,6 +41,24 @@ def test_json_for_machines() -> None:
     assert "ZeroDivisionError" in lines[1]["exception"]
     assert all(line["timestamp"].endswith("Z") for line in lines)
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("stderr", ["full", "unread", "closed"])
+def test_a_log_that_cannot_be_written_stops_nothing(stderr: str) -> None:
+    code = SAY.format(level="info") + "\nprint('done')"
+    if stderr == "closed":
+        line = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code]
+        done = subprocess.run(line, stdout=subprocess.PIPE, timeout=60, check=False)
+    else:
+        ours, theirs = os.pipe()
+        os.close(ours)
+        with Path("/dev/full").open("wb") if stderr == "full" else os.fdopen(theirs, "wb") as target:
+            done = subprocess.run(
+                [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=target, timeout=60, check=False
+            )
+        if stderr == "full":
+            os.close(theirs)
+    assert (done.returncode, done.stdout) == (0, b"done\n")
 
 
 def test_words_on_a_terminal() -> None:

@@ -215,6 +215,21 @@ def test_the_only_worker_dies_and_then_the_control_process(
             time.sleep(0.02)
 
 
+def test_the_only_worker_dies_when_its_catalog_file_has_gone(
+    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
+) -> None:
+    """The control process holds the catalog, not its name."""
+    with serving(tmp_path, zones=small) as server:
+        pid = admin_of(server).status()["workers"][0]["pid"]
+        shutil.rmtree(server.state / "catalog")
+        os.kill(pid, signal.SIGKILL)
+        for tcp in (False, True):
+            assert addresses(ask(server.port, "www.live.example.", tcp=tcp, timeout_s=20)) == ["192.0.2.80"]
+        [worker] = admin_of(server).status()["workers"]
+        assert worker["restarts"] == 1
+        assert _runs(worker["pid"])
+
+
 def _runs(pid: int) -> bool:
     try:
         return b"gslb.server.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -329,6 +344,57 @@ def test_sockets_of_systemd(tmp_path: Path, small: dict[str, str], admin_of: Cal
             early.close()
 
 
+def test_udp_alone_of_systemd(tmp_path: Path, small: dict[str, str]) -> None:
+    write_files(tmp_path / "zones", small)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        udp.set_inheritable(True)
+        line = [sys.executable, "-c", ACTIVATE, str(udp.fileno()), *arguments(tmp_path)]
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, close_fds=False)
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().startswith(f"ready 127.0.0.1:{udp.getsockname()[1]} (UDP), admin ")
+        finally:
+            process.terminate()
+            assert process.wait(15) == 0
+            process.stdout.close()
+
+
+def test_a_log_nobody_reads_stops_nothing(
+    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
+) -> None:
+    """Standard output and error are full: workers are replaced and files are read all the same."""
+    zones = write_files(tmp_path / "zones", small)
+    port, admin_port = free_port(), free_port()
+    line = arguments(tmp_path, listen=f"127.0.0.1:{port}", admin=f"127.0.0.1:{admin_port}")
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen(line, stdout=full, stderr=full)
+    server = Server("127.0.0.1", port, admin_port, zones, zones, tmp_path / "state", Path("/dev/null"), process)
+    admin = admin_of(server)
+    try:
+        until = time.monotonic() + 20
+        while not _accepts(admin_port):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        pid = admin.until(lambda status: status["ready"])["workers"][0]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        admin.until(lambda status: status["workers"][0]["answering"] and status["workers"][0]["pid"] != pid)
+        for ttl_s in (1, 2):
+            (zones / "live.yaml").write_text("zone: [\n")
+            admin.until(lambda status: status["reload"]["state"] == "failed")
+            (zones / "live.yaml").write_text(small["live.yaml"].replace("ttl: 300", f"ttl: {ttl_s}"))
+            admin.until(lambda status, count=ttl_s + 1: status["reload"]["counts"]["applied"] == count)
+            assert ask(port, "www.live.example.").answer[0].ttl == ttl_s
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_a_descriptor_of_another_kind_is_refused(tmp_path: Path, small: dict[str, str]) -> None:
     write_files(tmp_path / "zones", small)
     line = [sys.executable, "-c", ACTIVATE, "0", *arguments(tmp_path)]
@@ -395,6 +461,25 @@ def test_sigterm_while_it_starts(tmp_path: Path, small: dict[str, str]) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
     shutil.rmtree(tmp_path / "data")
+
+
+def test_sigterm_while_apply_builds(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
+    with serving(tmp_path, zones=small) as server:
+        admin = admin_of(server)
+        admin.status()
+        table = server.data / "isp" / "big.csv"
+        table.parent.mkdir()
+        rows = (f"10.{a}.{b}.0/24,AS{a + 1}\n" for a in range(256) for b in range(256))
+        table.write_text("prefix,isp\n" + "".join(rows))
+        found: list[tuple[int, bytes]] = []
+        asking = threading.Thread(target=lambda: found.append(admin.ask("POST", "/v1/apply")))
+        asking.start()
+        time.sleep(0.4)
+        server.process.send_signal(signal.SIGTERM)
+        asking.join(20)
+        assert server.process.wait(15) == 0
+        assert found == [(503, b'{"detail":"the server is ending"}')]
+        assert "Traceback" not in server.said()
 
 
 def test_limits_reach_where_they_hold(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:

@@ -26,7 +26,9 @@ class World:
         self.built: list[str] = []
         self.applied: list[str] = []
         self.trouble: Exception | None = None
-        self.reloader = Reloader(self._read, self._build, self._apply)
+        self.remembered: list[str] = []
+        self.full = False
+        self.reloader = Reloader(self._read, self._build, self._take, self._remember)
 
     async def _read(self) -> str:
         if self.files == "unreadable":
@@ -40,10 +42,15 @@ class World:
             raise found
         return found
 
-    async def _apply(self, built: Built) -> None:
+    async def _take(self, built: Built) -> None:
         if self.trouble:
             raise self.trouble
         self.applied.append(built.generation)
+
+    async def _remember(self, built: Built) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device", "state/applied")
+        self.remembered.append(built.generation)
 
     async def reload(self, files: str, *, force: bool = False) -> str:
         """The state after a reading of these files."""
@@ -102,6 +109,49 @@ async def test_trouble_changes_nothing(world: World, trouble: Exception, told: s
     world.trouble = None
     assert await world.reload("2") == "ok"
     assert world.applied == ["1", "2"]
+
+
+async def test_what_is_served_but_not_remembered_is_told_and_tried_again(world: World) -> None:
+    told = ["served, but could not be remembered: [Errno 28] No space left on device: 'state/applied'"]
+    await world.reload("1")
+    world.full = True
+    for _ in range(2):
+        assert await world.reload("2") == "ok"
+        assert [str(fault) for fault in world.reloader.status.errors] == told
+    assert (world.applied, world.remembered) == (["1", "2"], ["1"])
+    assert await world.reload("1") == "ok"  # back again is a change: what is served is 2
+    assert world.applied == ["1", "2", "1"]
+    assert await world.reload("2") == "ok"
+    world.full = False
+    assert await world.reload("2") == "ok"
+    assert (world.reloader.status.errors, world.remembered) == ((), ["1", "2"])
+    assert await world.reload("2") == "ok"
+    assert world.remembered == ["1", "2"]
+
+
+async def test_a_fault_of_one_reload_does_not_end_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, until: Callable[[Callable[[], object]], Awaitable[None]]
+) -> None:
+    monkeypatch.setattr("gslb.server.reload.SETTLE_S", 0.01)
+    tell, told = world.reloader._tell, []
+
+    def failing(result: str) -> None:
+        told.append(result)
+        if len(told) == 1:
+            raise RuntimeError("the log is broken")
+        tell(result)
+
+    monkeypatch.setattr(world.reloader, "_tell", failing)
+    running = asyncio.create_task(world.reloader.run())
+    with structlog.testing.capture_logs() as logs:
+        world.reloader.request()
+        await until(lambda: told)
+        world.files = "2"
+        world.reloader.request()
+        await until(lambda: len(told) == 2)
+    assert world.applied == ["1", "2"]
+    assert logs[0]["event"] == "reload met a fault of this program; the next change is tried again"
+    running.cancel()
 
 
 async def test_files_that_cannot_be_read(world: World) -> None:

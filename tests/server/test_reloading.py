@@ -90,6 +90,8 @@ def test_a_bad_edit_changes_nothing(tmp_path: Path, small: dict[str, str], admin
     done = serve_once(tmp_path, server.zones)
     assert (done.returncode, done.stdout) == (78, "")
     assert "the catalog applied last is not served" in done.stderr
+    last = [line for line in done.stderr.splitlines() if not line.startswith("{")][-1]
+    assert last.startswith(f"gslb: nothing can be served, and what was applied last cannot be used: {catalog}: ")
     assert catalog.with_name(catalog.name + ".torn").exists()
 
 
@@ -179,6 +181,27 @@ def serve_once(folder: Path, zones: Path) -> subprocess.CompletedProcess[str]:
     line = [command("gslb"), "serve", "--zones", str(zones), "--data", str(folder / "data")]
     line += ["--state", str(folder / "state"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
     return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_what_cannot_be_remembered_is_served(
+    tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]
+) -> None:
+    with serving(tmp_path, zones=small) as server:
+        admin = admin_of(server)
+        remembered = server.state / "applied"
+        remembered.rename(server.state / "aside")
+        (remembered / "x").mkdir(parents=True)
+        (server.zones / "live.yaml").write_text(with_ttl(small, 1))
+        status = admin.until(applied(2))
+        assert (status["reload"]["state"], ttl(server)) == ("ok", 1)
+        fault = f"served, but could not be remembered: {remembered}: cannot be written: Is a directory"
+        assert [error["message"] for error in status["reload"]["errors"]] == [fault]
+        said = gslb(server, "status").stdout
+        assert "reload      NOT REMEMBERED: " in said
+        assert f"  {fault}\n" in said
+        shutil.rmtree(remembered)
+        assert gslb(server, "apply").stdout.startswith("reload      ok\n")
+        assert remembered.read_text().strip() == status["generation"]
 
 
 def test_nothing_to_serve(tmp_path: Path, small: dict[str, str]) -> None:

@@ -39,6 +39,15 @@ def test_file_by_variable_and_by_default(tmp_path: Path) -> None:
     assert load({}, {}, default=file)[0].workers == 2
 
 
+def test_empty_variables_are_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "gslb.toml"
+    file.write_text("workers = 2\n")
+    environ = {"GSLB_CONFIG": "", "GSLB_LISTEN": "", "GSLB_WORKERS": "", "GSLB_STATE": ""}
+    settings, given = load({}, environ, default=file)
+    assert (settings.workers, [str(each) for each in settings.listen]) == (2, ["127.0.0.1:5300"])
+    assert given == {"workers"}
+
+
 def test_lists_in_variables() -> None:
     environ = {
         "GSLB_LISTEN": "127.0.0.1:5300, [::1]:5300",
@@ -62,6 +71,7 @@ def test_lists_in_variables() -> None:
         ({"listen": ["[127.0.0.1]:53"]}, {}, f"--listen: '[127.0.0.1]:53' {FORM}"),
         ({"admin": "127.0.0.1:70000"}, {}, "--admin: '127.0.0.1:70000': the port is not a number from 0 to 65535"),
         ({"admin": "127.0.0.1:x"}, {}, "--admin: '127.0.0.1:x': the port is not a number from 0 to 65535"),
+        ({}, {"GSLB_LISTEN": ","}, "GSLB_LISTEN: at least one ADDRESS:PORT to listen on is needed"),
         ({"store": "redis://x"}, {}, "--store: 'redis://x' is not a store this version knows: memory://"),
         ({"debug_acl": ["192.0.2.1/24"]}, {}, "--debug-acl: 192.0.2.1/24 has host bits set"),
         (
@@ -73,8 +83,8 @@ def test_lists_in_variables() -> None:
         ({}, {"GSLB_LOG_LEVEL": "loud"}, "GSLB_LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error'"),
         (
             {"workers": 0},
-            {"GSLB_ADMIN": ""},
-            f"GSLB_ADMIN: '' {FORM}\n--workers: input should be greater than or equal to 1",
+            {"GSLB_ADMIN": "x"},
+            f"GSLB_ADMIN: 'x' {FORM}\n--workers: input should be greater than or equal to 1",
         ),
     ],
 )  # fmt: skip
@@ -95,6 +105,7 @@ def test_bad_flags_and_variables(flags: dict[str, object], environ: dict[str, st
             f"FILE:1:1: workers: input should be greater than or equal to 1\nFILE:2:1: admin: '5' {FORM}",
         ),
         ('"listen" = ["a"]\n', f"FILE:1:1: listen: 'a' {FORM}"),
+        ("listen = []\n", "FILE:1:1: listen: at least one ADDRESS:PORT to listen on is needed"),
         ("workers =\n", "FILE:1:10: Invalid value"),
         ("workers = 1\nworkers = 2\n", "FILE:2:12: Cannot overwrite a value"),
         ("a = '", "FILE:1:6: Expected \"'\""),

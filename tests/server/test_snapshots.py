@@ -115,7 +115,7 @@ async def test_a_broken_catalog_is_refused_and_the_former_stays(tmp_path: Path, 
         memory = os.memfd_create("test")
         os.write(memory, b"nonsense")
         with pytest.raises(GslbError, match=r"the workers refuse .*: snapshot: shorter than its header"):
-            await world.fleet.swap(str(first), ["fra", "sha"], memory, IDENTITY, None)
+            await world.fleet.swap(os.open(first, os.O_RDONLY), ["fra", "sha"], memory, IDENTITY, None)
         catalog = world.snapshots.catalog
         assert catalog is not None
         assert world.snapshots.steering is not None
@@ -123,14 +123,66 @@ async def test_a_broken_catalog_is_refused_and_the_former_stays(tmp_path: Path, 
         memory = os.memfd_create("test")
         os.write(memory, b"".join(pieces))
         with pytest.raises(GslbError, match="the steering is made for another catalog"):
-            await world.fleet.swap(str(first), catalog.edge_ids, memory, IDENTITY, None)
+            await world.fleet.swap(os.open(first, os.O_RDONLY), catalog.edge_ids, memory, IDENTITY, None)
         memory = os.memfd_create("test")
         os.write(memory, b"nonsense")
         with structlog.testing.capture_logs() as logs:
             await world.fleet.steer(memory)
         assert [log["event"] for log in logs] == ["the workers refuse a steering snapshot"]
+        with pytest.raises(GslbError, match="cannot be read: No such file"):
+            await world.snapshots.take(tmp_path / "none.cat", None)
         for _ in range(8):
             assert await world.edge() == ["192.0.2.10"]
+
+
+def opened(pid: int, folder: Path) -> list[str]:
+    """The files of a folder behind a process's descriptors; each map has a descriptor of its own in Python."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(link.readlink()))
+    return sorted(path for path in found if path.startswith(f"{folder}/"))
+
+
+async def test_a_catalog_is_served_on_when_its_file_has_gone(
+    tmp_path: Path, small: dict[str, str], until: Callable[[Callable[[], object]], Awaitable[None]]
+) -> None:
+    """A new worker has it, another identity goes with it, and it is closed when the next replaces it."""
+    async with started(1) as world:
+        first = kept(tmp_path, small, 1)
+        await world.snapshots.take(first, None)
+        first.unlink()
+        slot = world.fleet.slots[0]
+        os.kill(slot.pid, signal.SIGKILL)
+        await until(lambda: slot.restarts and slot.listening)
+        assert await world.edge() == ["192.0.2.10"]
+        await world.snapshots.again()
+        assert await world.edge() == ["192.0.2.10"]
+        assert opened(slot.pid, tmp_path) == [f"{first} (deleted)"]
+        assert opened(os.getpid(), tmp_path) == [f"{first} (deleted)"] * 2
+        second = kept(tmp_path, small, 2)
+        await world.snapshots.take(second, None)
+        assert opened(slot.pid, tmp_path) == [str(second)]
+        assert opened(os.getpid(), tmp_path) == [str(second)] * 2
+
+
+async def test_who_waits_for_an_answer_is_told_of_the_end(tmp_path: Path, small: dict[str, str]) -> None:
+    """Whether the workers have not yet taken the catalog, or the end has come already."""
+    async with started(2) as world:
+        for slot in world.fleet.slots:
+            os.kill(slot.pid, signal.SIGSTOP)
+        taking = asyncio.create_task(world.snapshots.take(kept(tmp_path, small, 1), None))
+        async with asyncio.timeout(20):
+            while not all(slot.unanswered for slot in world.fleet.slots):  # noqa: ASYNC110 what is waited for sets no event
+                await asyncio.sleep(0.005)
+        draining = asyncio.create_task(world.fleet.drain())
+        with pytest.raises(GslbError, match="the server is ending"):
+            await asyncio.wait_for(taking, 5)
+        with pytest.raises(GslbError, match="the server is ending"):
+            await asyncio.wait_for(world.snapshots.take(kept(tmp_path, small, 2), None), 5)
+        for slot in world.fleet.slots:
+            os.kill(slot.pid, signal.SIGCONT)
+        await draining
 
 
 async def test_counters_follow_the_edge_over_catalogs(tmp_path: Path, small: dict[str, str]) -> None:
