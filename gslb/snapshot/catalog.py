@@ -18,9 +18,7 @@ from gslb.model.view import View
 from gslb.policy.draw import edge_hash
 from gslb.snapshot import layout, names, places
 from gslb.snapshot.rows import EdgeRow, GeometryRow, GlueRow, NameRow, PolicyRow, RRsetRow, ServiceRow, ZoneRow
-from gslb.wire import message
-
-_A, _AAAA = 1, 28
+from gslb.wire import codes, message
 
 
 def build(intent: Intent, geography: Geography, resolvers: Resolvers, rtt: RttTable) -> dict[str, npt.NDArray[Any]]:
@@ -230,8 +228,8 @@ def _edges(intent: Intent, blob: names.Blob, string: dict[str, int]) -> npt.NDAr
             string[edge.pop],
             edge.capacity_bps,
             edge.capacity_sessions or 0,
-            *_addresses(edge.v4, _A, blob),
-            *_addresses(edge.v6, _AAAA, blob),
+            *_addresses(edge.v4, codes.A, blob),
+            *_addresses(edge.v6, codes.AAAA, blob),
             string[edge.location.country],
             string[edge.location.region],
             string[edge.location.continent],
@@ -254,8 +252,8 @@ def _service(
         numbered[places.policy_key(service)],
         service.ttl_s,
         min(service.ttl_s, service.changing_ttl_s),
-        *_addresses(service.fallback_v4, _A, blob),
-        *_addresses(service.fallback_v6, _AAAA, blob),
+        *_addresses(service.fallback_v4, codes.A, blob),
+        *_addresses(service.fallback_v6, codes.AAAA, blob),
         service.answers,
         service.spread,
         service.max_records,

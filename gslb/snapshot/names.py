@@ -13,10 +13,9 @@ import numpy.typing as npt
 from gslb.model.intent import RRset, Service, Zone
 from gslb.model.names import ancestors, is_within, labels, parent
 from gslb.snapshot import layout
-from gslb.wire import message
+from gslb.wire import codes, message
 
-_NS, _CNAME, _SOA, _DS = 2, 5, 6, 43
-_ADDRESS_TYPES = (1, 28)
+_ADDRESS_TYPES = (codes.A, codes.AAAA)
 BRIEF_TTL_S = 5
 """TTL of "no edge to give", the one negative answer that may heal by itself within seconds."""
 
@@ -90,7 +89,7 @@ def build(zones: tuple[Zone, ...], service_rows: Mapping[bytes, int], blob: Blob
         for rtype, rrset in sorted(entry.rrsets.items()):
             data = encode(rrset)
             first = len(glue)
-            if rtype == _NS and entry.flags & layout.NAME_CUT:
+            if rtype == codes.NS and entry.flags & layout.NAME_CUT:
                 glue += _glue(rrset, addresses[entry.zone], name_bytes, blob)
             rrsets.append((rtype, len(rrset.rdatas), blob.put(data), len(data), first, len(glue) - first))
 
@@ -118,11 +117,11 @@ def _collect(
     number: int, zone: Zone, apexes: set[bytes], names: dict[bytes, _Name], service_rows: Mapping[bytes, int]
 ) -> None:
     """Add a zone's authoritative names to ``names``: cuts end it, and so does another zone of ours below it."""
-    owners: dict[bytes, dict[int, RRset]] = {zone.name: {_SOA: zone.soa}}
+    owners: dict[bytes, dict[int, RRset]] = {zone.name: {codes.SOA: zone.soa}}
     for rrset in zone.rrsets:
         owners.setdefault(rrset.owner, {})[rrset.rtype] = rrset
     services: dict[bytes, Service] = {service.name: service for service in zone.services}
-    cuts = {owner for owner, held in owners.items() if _NS in held and owner != zone.name}
+    cuts = {owner for owner, held in owners.items() if codes.NS in held and owner != zone.name}
     inner = {apex for apex in apexes if apex != zone.name and is_within(apex, zone.name)}
     ends = cuts | inner
 
@@ -151,9 +150,9 @@ def _collect(
         if owner == zone.name:
             entry.flags |= layout.NAME_APEX
         elif owner in ends:
-            entry.rrsets = {rtype: rrset for rtype, rrset in held.items() if rtype in (_NS, _DS)}
+            entry.rrsets = {rtype: rrset for rtype, rrset in held.items() if rtype in (codes.NS, codes.DS)}
             entry.flags |= layout.NAME_CUT if owner in cuts else 0
-        elif _CNAME in held:
+        elif codes.CNAME in held:
             entry.flags |= layout.NAME_CNAME
         if owner in services and owner not in ends:
             entry.service = service_rows[owner]
