@@ -18,6 +18,8 @@ MAX_DEPTH = 24
 MAX_NODES = 2_000_000
 """With aliases written out: a few lines that stand for a billion nodes are refused."""
 
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -192,7 +194,7 @@ class Composer:
         if self.stop is not None:
             return False
         if len(self.open) + height > MAX_DEPTH:
-            self.stop = Stop(line, column, f"nested deeper than {MAX_DEPTH} levels", final=True)
+            self.stop = Stop(line, column, _TOO_DEEP, final=True)
         elif self.nodes + more > MAX_NODES:
             self.stop = Stop(line, column, f"more than {MAX_NODES} values, aliases written out", final=True)
         return self.stop is None
@@ -208,6 +210,8 @@ class Composer:
         problem = error.problem or "not YAML"
         if mark is None:
             return Stop(0, 0, f"YAML: {problem}", final=True)
+        if problem == "exceeded maximum nesting depth":  # newer versions of libyaml have a bound of their own
+            return Stop(mark.line + 1 + self.line_offset, mark.column + 1, _TOO_DEEP, final=True)
         resume = text.rfind("\n", 0, mark.index) + 1
         character = text[mark.index : mark.index + 1]
         unclosed = problem == "found unexpected end of stream" and "quoted" in context
