@@ -1,181 +1,163 @@
-"""What a report is still worth: the rules of aging that every server applies alike.
+"""The writer's side of health: what an agent or a script pushes next, from what it pushed last and what it measured.
 
-Ages count against store time, the time of the newest entry in the store, never against a server's own clock: servers
-that read the same store agree, and while a store cannot be reached all ages stand still.
+All memory lives here, in the writer; servers judge reports by their age alone (`health.judge`). Three rules:
 
-Up to ``stale_s`` a report counts. From then on the edge is unknown and treated as its last state for ``hold_s``; after
-that it is down. An edge told to be down or drained stays so for as long as it is silent: nothing revives it but a
-report. An edge that never reported is up. A report that vanished from the store leaves an edge that is silent since it
-was last seen, and its last state, no longer known, is taken to be up.
+**Rise and fall.** A probe's result changes nothing until ``fall`` probes in a row have failed (up → down), or ``rise``
+in a row have succeeded (down → up). A verdict is obeyed at once and starts the count anew. Probes never end a drain: it
+is somebody's word, and so is what ends it. IPv4 and IPv6 are apart; a family of which nothing is said stays as it is.
 
-**Silence hold.** Where edges with more than ``silence_share`` of a continent's capacity, and at least ``silence_edges``
-of them, fall silent within ``stale_s`` of each other, it is the way to the store that broke and not they: they stay
-unknown, and served, until they report again. Edges that had said down or drain are not among the silent. Edges whose
-capacity is not known count as the mean of the continent's others; where none is known, edges are counted.
+**Headroom** follows what the load leaves (``left``: `policy.headroom.left_milli`), down by at most 5 % a second and up
+by at most 1 %, so that neither a measurement that jumps nor the traffic that follows headroom makes it swing. It is
+about bits alone, and unknown, -1, while no capacity is known; then it starts at what the load leaves.
+
+**Silence never resets.** Whatever time has passed, words, counts and headroom go on from where they were. Time is the
+store's clock. Where it seems to have gone back no time has passed; more than `MAX_STEP_MS` counts as that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+from gslb.model.report import DOWN, DRAIN, UP, Report
 
-from gslb.model.inventory import HealthRules
-from gslb.model.report import DOWN, DRAIN, UP, Report, StoreState
-
-# Verdicts on one family of an edge, best first, as the snapshot's layout numbers them (layout.VERDICT_*).
-VERDICT_UP: Final = 0
-VERDICT_UNKNOWN: Final = 1
-VERDICT_DOWN: Final = 2
-VERDICT_DRAIN: Final = 3
-
-U8 = npt.NDArray[np.uint8]
-I64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-_SAID: Final = {UP: VERDICT_UP, DOWN: VERDICT_DOWN, DRAIN: VERDICT_DRAIN}
-_FAR_MS: Final = 1 << 62
-_MILLION: Final = 1_000_000
+FALL_MICRO_PER_MS: Final = 50
+"""Millionths of headroom lost in a millisecond at most: 5 % a second."""
+RISE_MICRO_PER_MS: Final = 10
+"""And regained: 1 % a second."""
+MAX_STEP_MS: Final = 60_000
+_MICRO: Final = 1000  # millionths in a thousandth
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """Arrays with one element an edge, in the order asked.
+class WriterRules:
+    """How many probes in a row it takes to change a family's health."""
 
-    ``said`` is True where the store knows the edge, ``held`` where it is silent and believed all the same, ``gone``
-    where its report has vanished. ``changing`` is True within ``changing_s`` of a transition and while the edge is
-    unknown. ``age_ms`` and ``since_ms`` are 0 where nothing is known; times are store time.
+    rise: int = 2
+    fall: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was found out at one moment; None: nothing about that, and it stays as it was.
+
+    ``probe4`` and ``probe6`` tell whether a probe of that family succeeded. ``health4`` and ``health6`` are verdicts
+    (model.report.VERDICTS), obeyed whatever probes say. A ``capacity_bps`` of 0 is an unknown one. ``valid_ms`` is how
+    long the report is vouched for, 0 for the rules' stale + hold.
     """
 
-    verdict4: U8
-    verdict6: U8
-    said: Mask
-    held: Mask
-    gone: Mask
-    changing: Mask
-    age_ms: I64
-    since_ms: I64
+    probe4: bool | None = None
+    probe6: bool | None = None
+    health4: str | None = None
+    health6: str | None = None
+    load_bps: int | None = None
+    capacity_bps: int | None = None
+    sessions: int | None = None
+    valid_ms: int | None = None
 
 
-class _Heard(NamedTuple):
-    """What the store says of each edge: `_FAR_MS` and `VERDICT_UP` where it says nothing."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a writer remembers of its edge: the report to push (`step` numbers it), and what led to it.
 
-    said: Mask
-    gone: Mask
-    received_ms: I64
-    since_ms: I64
-    stale_at_ms: I64  # the last moment at which the report counts
-    down_at_ms: I64  # the last moment at which it is held
-    last4: U8
-    last6: U8
+    ``against4`` and ``against6`` count the probes in a row that contradict the report's health. ``headroom_micro`` is
+    its headroom in millionths, -1 where unknown; ``clock_ms`` is the store's clock when it held.
+    """
+
+    report: Report
+    against4: int = 0
+    against6: int = 0
+    headroom_micro: int = -1
+    clock_ms: int = 0
 
 
-def judge(
-    edges: Sequence[str],
-    continents: Sequence[str],
-    capacities_bps: Sequence[int],
-    state: StoreState,
-    rules: HealthRules,
-) -> Judged:
-    """The verdict on each edge at ``state.now_ms``; capacities are those of the inventory, 0 = unknown."""
-    now = state.now_ms
-    heard = _heard(edges, state, rules)
-    silent = heard.said & (now > heard.stale_at_ms)
-    missed = silent & ((heard.last4 == VERDICT_UP) | (heard.last6 == VERDICT_UP))
-    together = _together(missed, heard.stale_at_ms, continents, capacities_bps, rules)
-    over = silent & (now > heard.down_at_ms)
+class _Family(NamedTuple):
+    health: str
+    against: int
 
-    def verdict(last: U8) -> U8:
-        lost = np.where(over & ~together, VERDICT_DOWN, np.where(silent, VERDICT_UNKNOWN, VERDICT_UP))
-        return np.where(last == VERDICT_UP, lost, last).astype(np.uint8)
 
-    fell_ms = np.where(over & missed & ~together, heard.down_at_ms, 0)
-    latest = np.maximum(heard.since_ms, fell_ms)
-    return Judged(
-        verdict4=verdict(heard.last4),
-        verdict6=verdict(heard.last6),
-        said=heard.said,
-        held=together,
-        gone=heard.gone,
-        changing=((latest > 0) & (now - latest < _ms(rules.changing_s))) | (missed & (together | ~over)),
-        age_ms=np.where(heard.said, now - heard.received_ms, 0),
-        since_ms=latest,
+def resume(
+    edge: str, held: Report | None, *, epoch: int | None = None, probed: tuple[bool, bool] | None = None
+) -> Memory:
+    """The memory of a writer that goes on from the report that the store holds of ``edge``, or from none.
+
+    Without ``epoch`` the numbering goes on too, as for a script that pushes once. A writer that stays begins an epoch
+    of its own: its start in seconds, or one more than the one that is held. ``probed`` tells of a writer that probes
+    which families it does: the others are up, unless drained.
+    """
+    if held is None:
+        return Memory(Report(edge=edge, epoch=epoch or 0, seq=0, received_ms=0))
+    report = held
+    if epoch is not None:
+        report = dataclasses.replace(held, epoch=max(epoch, held.epoch + 1), seq=0)
+    if probed is not None:
+        healths = zip(probed, (held.health4, held.health6), strict=True)
+        four, six = (UP if health == DOWN and not probes else health for probes, health in healths)
+        report = dataclasses.replace(report, health4=four, health6=six)
+    micro = held.headroom_milli * _MICRO if held.headroom_milli >= 0 else -1
+    return Memory(report, headroom_micro=micro, clock_ms=held.received_ms)
+
+
+def step(
+    memory: Memory, measurement: Measurement, rules: WriterRules, now_ms: int, left: Callable[[int, int], int]
+) -> Memory:
+    """What to push after a measurement at ``now_ms`` of the store's clock: ``report`` of the memory that is returned.
+
+    ``left(load_bps, capacity_bps)`` gives the thousandths of weight that a load leaves: `policy.headroom.left_milli`.
+    """
+    before = memory.report
+    four = _family(_Family(before.health4, memory.against4), measurement.health4, measurement.probe4, rules)
+    six = _family(_Family(before.health6, memory.against6), measurement.health6, measurement.probe6, rules)
+    clock_ms = _clock_ms(memory, now_ms)
+    load_bps = _told(measurement.load_bps, before.load_bps)
+    capacity_bps = _told(measurement.capacity_bps, before.capacity_bps)
+    micro = -1
+    if capacity_bps > 0:
+        elapsed_ms = min(clock_ms - memory.clock_ms, MAX_STEP_MS)
+        micro = _slewed(memory.headroom_micro, left(load_bps, capacity_bps) * _MICRO, elapsed_ms)
+    is_transition = (four.health, six.health) != (before.health4, before.health6)
+    report = dataclasses.replace(
+        before,
+        seq=before.seq + 1,
+        since_ms=clock_ms if is_transition else before.since_ms,
+        health4=four.health,
+        health6=six.health,
+        load_bps=load_bps,
+        capacity_bps=capacity_bps,
+        headroom_milli=micro // _MICRO if micro >= 0 else -1,
+        sessions=_told(measurement.sessions, before.sessions),
+        valid_ms=_told(measurement.valid_ms, before.valid_ms),
     )
+    return Memory(report, four.against, six.against, micro, clock_ms)
 
 
-def next_border_ms(edges: Sequence[str], state: StoreState, rules: HealthRules) -> int | None:
-    """The first store time after ``state.now_ms`` at which `judge` may say otherwise of the same reports, or None."""
-    heard = _heard(edges, state, rules)
-    changing_ms = _ms(rules.changing_s)
-    borders = np.concatenate(
-        [
-            heard.stale_at_ms[heard.said] + 1,
-            heard.down_at_ms[heard.said] + 1,
-            heard.since_ms[heard.since_ms > 0] + changing_ms,
-            heard.down_at_ms[heard.said] + changing_ms,
-        ]
-    )
-    ahead = borders[borders > state.now_ms]
-    return int(ahead.min()) if len(ahead) else None
+def _family(before: _Family, verdict: str | None, probe: bool | None, rules: WriterRules) -> _Family:
+    if verdict is not None:
+        return _Family(verdict, 0)
+    if probe is None:
+        return before
+    if before.health == DRAIN or probe == (before.health == UP):
+        return _Family(before.health, 0)
+    against = before.against + 1
+    if against < (rules.rise if probe else rules.fall):
+        return _Family(before.health, against)
+    return _Family(UP if probe else DOWN, 0)
 
 
-def _heard(edges: Sequence[str], state: StoreState, rules: HealthRules) -> _Heard:
-    count = len(edges)
-    received, since, stale_at, down_at = (np.zeros(count, dtype=np.int64) for _ in range(4))
-    said, gone = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-    last4, last6 = np.full(count, VERDICT_UP, dtype=np.uint8), np.full(count, VERDICT_UP, dtype=np.uint8)
-    received[:] = stale_at[:] = down_at[:] = _FAR_MS
-    stale_ms, hold_ms = _ms(rules.stale_s), _ms(rules.hold_s)
-    for at, report, vanished in _known(edges, state):
-        # A writer's clock may run ahead; nothing was heard, and nothing changed, later than store time.
-        heard_ms = min(report.received_ms, state.now_ms)
-        valid_ms = report.valid_ms or stale_ms + hold_ms
-        said[at], gone[at] = True, vanished
-        received[at], since[at] = heard_ms, min(report.since_ms, heard_ms)
-        stale_at[at] = heard_ms + max(valid_ms - hold_ms, min(stale_ms, valid_ms))
-        down_at[at] = heard_ms + valid_ms
-        last4[at], last6[at] = _SAID[report.health4], _SAID[report.health6]
-    return _Heard(said, gone, received, since, stale_at, down_at, last4, last6)
+def _clock_ms(memory: Memory, now_ms: int) -> int:
+    """The store's clock, not earlier than before, unless it was far ahead then: that was a mistake."""
+    return max(now_ms, memory.clock_ms) if memory.clock_ms - now_ms <= MAX_STEP_MS else now_ms
 
 
-def _known(edges: Sequence[str], state: StoreState) -> Iterator[tuple[int, Report, bool]]:
-    """The report of each edge that ever reported, and whether it has vanished: then it says nothing but when."""
-    for at, edge in enumerate(edges):
-        report = state.reports.get(edge)
-        if report is not None:
-            yield at, report, False
-        elif edge in state.seen:
-            yield at, Report(edge=edge, epoch=0, seq=0, received_ms=state.seen[edge]), True
+def _slewed(before: int, wanted: int, elapsed_ms: int) -> int:
+    """``wanted``, or as near to it as headroom may have come; all in millionths."""
+    if before < 0:
+        return wanted
+    elapsed_ms = max(elapsed_ms, 0)
+    return min(max(wanted, before - FALL_MICRO_PER_MS * elapsed_ms), before + RISE_MICRO_PER_MS * elapsed_ms)
 
 
-def _together(
-    missed: Mask, silent_since: I64, continents: Sequence[str], capacities_bps: Sequence[int], rules: HealthRules
-) -> Mask:
-    """Which of the silent edges fell silent with so many others of their continent that they are not believed dead."""
-    found = np.zeros(len(missed), dtype=np.bool_)
-    if missed.sum() < rules.silence_edges:
-        return found
-    capacity = np.array(capacities_bps, dtype=np.int64)
-    of_continent = np.array(continents, dtype=np.str_)
-    for continent in sorted({continents[at] for at in np.flatnonzero(missed).tolist()}):
-        members = np.flatnonzero(of_continent == continent)
-        size = capacity[members]
-        known = np.count_nonzero(size)
-        size[size == 0] = size.sum() // known if known else 1
-        quiet = missed[members]
-        order = np.argsort(silent_since[members][quiet], kind="stable")
-        group, sizes = members[quiet][order], size[quiet][order]
-        times = silent_since[group]
-        ends = np.searchsorted(times, times + _ms(rules.stale_s), side="right")
-        enough = round(rules.silence_share * _MILLION) * int(size.sum())
-        for begin, end in enumerate(ends.tolist()):
-            if end - begin >= rules.silence_edges and int(sizes[begin:end].sum()) * _MILLION > enough:
-                found[group[begin:end]] = True
-    return found
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+def _told(value: int | None, before: int) -> int:
+    return before if value is None else value

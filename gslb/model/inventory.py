@@ -48,13 +48,15 @@ class Isp:
 
 @dataclass(frozen=True, slots=True)
 class HealthRules:
-    """How reports age (design: section 4, State). Times in seconds, ``silence_share`` a fraction of capacity."""
+    """How reports age (design: section 4, State). Times in seconds, ``silence_share`` a fraction of capacity;
+    ``slow_start_s``, in whole seconds, is how long an edge that comes back takes to its full weight, 0 = at once."""
 
     stale_s: float = 3.0
     hold_s: float = 7.0
     changing_s: float = 60.0
     silence_share: float = 0.3
     silence_edges: int = 3
+    slow_start_s: int = 90
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,10 +54,15 @@ def headroom_milli(load: I64, capacity: I64, curve: Curve = LOCAL) -> I64:
     return np.where(capacity <= 0, FULL_MILLI, np.clip(milli, 0, FULL_MILLI))
 
 
-def effective(weight: I64, headroom: I64, ramp_milli: int = FULL_MILLI) -> I64:
+def left_milli(load_bps: int, capacity_bps: int, curve: Curve = LOCAL) -> int:
+    """`headroom_milli` of one edge."""
+    return int(headroom_milli(np.array([load_bps], dtype=np.int64), np.array([capacity_bps], dtype=np.int64), curve)[0])
+
+
+def effective(weight: I64, headroom: I64, ramp_milli: I64 | int = FULL_MILLI) -> I64:
     """Effective weights: operator weight × 2^16 × headroom × ramp, at least 1 where all three are above 0.
 
-    ``weight`` is 0–65535, ``headroom`` 0–1000. Of 0 (dead, drained, full) the caller makes headroom 0.
+    ``weight`` is 0–65535, the others 0–1000. Of 0 (dead, drained, full) the caller makes headroom 0.
     """
     scaled = weight * WEIGHT_SCALE * headroom // FULL_MILLI * ramp_milli // FULL_MILLI
     return np.where((weight > 0) & (headroom > 0) & (ramp_milli > 0), np.maximum(scaled, 1), 0)

@@ -77,7 +77,14 @@ def edges(reading: Reading[EdgesModel], book: IspBook, findings: Findings) -> tu
 def health_rules(model: EdgesModel) -> HealthRules:
     """The rules under ``health:``."""
     rules = model.health
-    return HealthRules(rules.stale_s, rules.hold_s, rules.changing_s, rules.silence_share, rules.silence_edges)
+    return HealthRules(
+        stale_s=rules.stale_s,
+        hold_s=rules.hold_s,
+        changing_s=rules.changing_s,
+        silence_share=rules.silence_share,
+        silence_edges=rules.silence_edges,
+        slow_start_s=rules.slow_start_s,
+    )
 
 
 def rate_limit(model: EdgesModel) -> RateLimit | None:

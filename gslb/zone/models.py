@@ -42,6 +42,9 @@ from gslb.zone.fields import (
 )
 from gslb.zone.nodes import Keys, Text
 
+MAX_SLOW_START_S = 900
+"""The longest slow start: no longer than an override is kept after its end, which gives weight back by it."""
+
 
 class Model(BaseModel):
     """A mapping whose every key is known."""
@@ -228,6 +231,10 @@ class HealthModel(Model):
     )
     silence_edges: Annotated[int, whole(1, 65535)] = Field(
         default=3, description="that is meant, and at least so many edges; default: 3"
+    )
+    slow_start_s: Annotated[int, whole(0, MAX_SLOW_START_S)] = Field(
+        default=90,
+        description="whole seconds over which an edge that comes back regains its weight; 0 = at once; default: 90",
     )
 
 

@@ -160,6 +160,8 @@ def _model_at(model: type[Model], location: Iterable[str | int]) -> type[Model]:
             here = here.model_fields[str(step)].annotation
         elif issubclass(get_origin(here), Mapping):
             here = get_args(here)[1]
+        else:
+            here = get_args(here)[0]  # of a tuple
     found = _plain(here)
     assert isinstance(found, type)
     assert issubclass(found, Model)

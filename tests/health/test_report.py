@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gslb.health.report import ReportError, fields, read
+from gslb.health.report import MAX_TEXT, ReportError, fields, mapping, read, read_json
+from gslb.health.state import Measurement
 from gslb.model.report import VERDICTS, Report
 
 FULL = {
     "epoch": "1700000000", "seq": "42", "since_ms": "1700000123456", "health4": "up", "health6": "drain",
     "load_bps": "3100000000", "capacity_bps": "40000000000", "headroom_milli": "750", "sessions": "2100",
-    "valid_ms": "60000",
+    "valid_ms": "60000", "slow_since_ms": "1700000100000",
 }  # fmt: skip
 
 
@@ -22,6 +24,7 @@ def test_a_whole_report() -> None:
     wanted = Report(
         edge="sha-ct", epoch=1700000000, seq=42, received_ms=99, since_ms=1700000123456, health4="up", health6="drain",
         load_bps=3_100_000_000, capacity_bps=40_000_000_000, headroom_milli=750, sessions=2100, valid_ms=60_000,
+        slow_since_ms=1700000100000,
     )  # fmt: skip
     assert read("sha-ct", FULL, 99) == wanted
     assert fields(wanted) == FULL
@@ -119,10 +122,12 @@ def test_faults(edge: str, changes: dict[str, str | bytes | None], message: str)
         headroom_milli=st.integers(-1, 1000),
         sessions=st.integers(0, 2**63 - 1),
         valid_ms=st.integers(0, 7 * 86_400_000),
+        slow_since_ms=st.integers(0, 2**63 - 1),
     )
 )
 def test_what_is_written_is_read(report: Report) -> None:
     assert read(report.edge, fields(report), 7) == report
+    assert read_json(report.edge, json.dumps(mapping(report))) == report
 
 
 @settings(derandomize=True, deadline=None)
@@ -130,3 +135,84 @@ def test_what_is_written_is_read(report: Report) -> None:
 def test_nothing_else_is_ever_raised(edge: str, told: dict[str, str | bytes]) -> None:
     with contextlib.suppress(ReportError):
         read(edge, told, 0)
+
+
+MEASURED: list[tuple[str, Measurement]] = [
+    ('{"health": "up"}', Measurement(health4="up", health6="up")),
+    ('{"health": "drain", "health6": "down"}', Measurement(health4="drain", health6="down")),
+    ('{"health4": "down"}', Measurement(health4="down")),
+    ('{"load_bps": 0}', Measurement(load_bps=0)),
+    (
+        '{"load_bps": 3100000000, "capacity_bps": "40000000000", "sessions": 12, "valid_ms": 60000}',
+        Measurement(load_bps=3_100_000_000, capacity_bps=40_000_000_000, sessions=12, valid_ms=60_000),
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "wanted"), MEASURED, ids=[body for body, _ in MEASURED])
+def test_a_measurement_in_json(body: str, wanted: Measurement) -> None:
+    assert read_json("a", body) == read_json("a", body.encode()) == wanted
+
+
+def test_a_report_in_json() -> None:
+    body = '{"edge": "a", "epoch": 1, "seq": 2, "received_ms": 9, "health6": "drain", "load_bps": 5, "color": "red"}'
+    assert read_json("a", body) == Report("a", 1, 2, 9, health6="drain", load_bps=5)
+    assert read_json("a", '{"epoch": 0, "seq": 0}') == Report("a", 0, 0, 0)
+
+
+SAYABLE = "health, health4, health6, load_bps, capacity_bps, sessions, valid_ms"
+JSON_ROWS = [
+    # edge, body, what is wrong
+    ("a", "", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+    ("a", "5", "not a JSON object"),
+    ("a", '{"load_bps": 1, "load_bps": 2}', "not JSON: a key stands twice in an object"),
+    ("a", "[" * 9000, "not JSON: nested too deep"),
+    ("a", " " * (MAX_TEXT + 1), "the text has more than 16384 characters"),
+    ("a", "{}", f"nothing is said; the keys are {SAYABLE}"),
+    ("a", '{"helth": "up"}', "helth: is not known; did you mean health?"),
+    ("a", '{"x": 1}', f"x: is not known; the keys are {SAYABLE}"),
+    ("a", '{"headroom_milli": 5}', f"headroom_milli: is not known; the keys are {SAYABLE}"),
+    ("a", '{"health": null}', "health: 'null' is not one of up, down, drain"),
+    ("a", '{"load_bps": 1.5}', f"load_bps: '1.5' {BPS}"),
+    ("a", '{"load_bps": true}', f"load_bps: 'true' {BPS}"),
+    ("a", '{"load_bps": -1}', f"load_bps: '-1' {BPS}"),
+    ("a", '{"load_bps": null}', f"load_bps: 'null' {BPS}"),
+    ("a", '{"load_bps": [1]}', f"load_bps: '[1]' {BPS}"),
+    (
+        "a b",
+        '{"health4": "on", "sessions": "many", "y": 0}',
+        "the name is not letters, digits, dots, hyphens and underscores, at most 63;"
+        f" y: is not known; the keys are {SAYABLE}; health4: 'on' is not one of up, down, drain;"
+        f" sessions: 'many' {COUNT}",
+    ),
+    ("a", '{"epoch": 1}', "seq: is missing"),
+    ("a", '{"seq": 1.0}', f"epoch: is missing; seq: '1.0' {COUNT}"),
+    (
+        "a",
+        '{"edge": "b", "epoch": 1, "seq": "x", "received_ms": -1}',
+        f"edge: 'b' is another edge; received_ms: '-1' {COUNT}; seq: 'x' {COUNT}",
+    ),
+    ("a", '{"edge": 7, "epoch": 1, "seq": 1}', "edge: '7' is another edge"),
+]
+
+
+@pytest.mark.parametrize(("edge", "body", "message"), JSON_ROWS)
+def test_faults_in_json(edge: str, body: str, message: str) -> None:
+    with pytest.raises(ReportError) as caught:
+        read_json(edge, body)
+    assert str(caught.value) == f"report of edge {edge!r}: {message}"
+
+
+@settings(derandomize=True, deadline=None)
+@given(
+    st.one_of(
+        st.binary(),
+        st.dictionaries(
+            st.sampled_from([*FULL, "health", "other"]),
+            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())),
+        ).map(lambda told: json.dumps(told).encode()),
+    )
+)
+def test_no_json_raises_anything_else(body: bytes) -> None:
+    with contextlib.suppress(ReportError):
+        read_json("a", body)

@@ -211,11 +211,11 @@ def test_serial_follows_the_content_and_nothing_else() -> None:
 def test_health_and_rate_limit() -> None:
     files = zone_with("")
     files["zones/edges.yaml"] += (
-        "health: {stale_s: 2.5, hold_s: 8, changing_s: 30, silence_share: 50%, silence_edges: 5}\n"
+        "health: {stale_s: 2.5, hold_s: 8, changing_s: 30, silence_share: 50%, silence_edges: 5, slow_start_s: 0}\n"
         "rrl: {per_second: 5, slip: 0, window_s: 10, allow: [192.0.2.0/24, '2001:db8::1']}\n"
     )
     intent = checked(files)
-    assert intent.health == HealthRules(2.5, 8.0, 30.0, 0.5, 5)
+    assert intent.health == HealthRules(2.5, 8.0, 30.0, 0.5, 5, 0)
     assert intent.rate_limit == RateLimit(5, 0, 10, ("192.0.2.0/24", "2001:db8::1/128"))
 
 

@@ -1,0 +1,1 @@
+"""Plans: published weights, from the store to rows that can be checked."""
