@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import msgspec
 
+from gslb.health.override import time_text
+from gslb.model.names import to_text
+from gslb.model.override import KIND_DRAIN, KIND_PIN
 from gslb.model.view import View
 from gslb.policy import draw
-from gslb.snapshot import layout
+from gslb.snapshot import layout, lookups
 from gslb.snapshot.catalog import Catalog
-from gslb.snapshot.rows import EdgeStateRow, PolicyRow, ServiceRow
+from gslb.snapshot.rows import EdgeStateRow, ServiceRow
 from gslb.snapshot.steering import Row, Steering
+
+_FULL_MILLI: Final = 1000
 
 _VERDICTS = {
     layout.VERDICT_UP: "up",
@@ -23,8 +30,9 @@ _VERDICTS = {
 class Candidate(msgspec.Struct, frozen=True):
     """One edge of the service's pool as one client's class sees it.
 
-    ``level`` is a position in the affinity list, -1 where none matches. ``share_v4`` and ``share_v6`` are the parts, 0
-    to 1, of the class's clients that it gets; ``excluded`` says why it gets none, else it is empty.
+    ``level`` is a position in the affinity list, -1 where none matches. ``ramp_milli`` is what slow start and overrides
+    leave of its weight here, ``overrides`` are the ids of those that concern it. ``share_v4`` and ``share_v6`` are the
+    parts, 0 to 1, of the class's clients that it gets; ``excluded`` says why it gets none, else it is empty.
     """
 
     edge: str
@@ -34,6 +42,8 @@ class Candidate(msgspec.Struct, frozen=True):
     health_v4: str
     health_v6: str
     headroom_milli: int
+    ramp_milli: int
+    overrides: list[str]
     age_s: float | None
     share_v4: float
     share_v6: float
@@ -42,42 +52,92 @@ class Candidate(msgspec.Struct, frozen=True):
     def line(self) -> str:
         """The same for people."""
         age = "never reported" if self.age_s is None else f"report {self.age_s:.1f} s old"
+        ramp = f" ramp {self.ramp_milli / 10:.1f} %," if self.ramp_milli != _FULL_MILLI else ""
+        ordered = f" override {' '.join(self.overrides)}," if self.overrides else ""
         facts = (
             f"{self.level_name}, weight {self.weight}, v4 {self.health_v4}, v6 {self.health_v6},"
-            f" headroom {self.headroom_milli / 10:.1f} %, {age}"
+            f" headroom {self.headroom_milli / 10:.1f} %,{ramp}{ordered} {age}"
         )
         if self.excluded:
             return f"not {self.edge}: {self.excluded} ({facts})"
         return f"edge {self.edge}: A {self.share_v4:.1%}, AAAA {self.share_v6:.1%} ({facts})"
 
 
+class Concerned(msgspec.Struct, frozen=True):
+    """An override that acts, or is near, on edges of a service for one client's class."""
+
+    id: str
+    kind: str
+    edges: list[str]
+    limited: bool
+    factor_milli: int
+    until_s: int
+    author: str
+    reason: str
+
+    def line(self) -> str:
+        """The same for people."""
+        what = f"{self.kind} of {' '.join(self.edges)}"
+        if self.kind == KIND_PIN:
+            what = f"pin to {' '.join(self.edges)}"
+        elif self.kind != KIND_DRAIN or 0 < self.factor_milli < _FULL_MILLI:
+            what += f", {self.factor_milli / 10:.1f} % of weight left"
+        by = f", by {self.author}" if self.author else ""
+        return f"override {self.id}: {what}, until {time_text(self.until_s)}{by}: {self.reason}"
+
+
+def concerned_by(catalog: Catalog, steering: Steering, number: int, cls: int) -> list[Concerned]:
+    """The overrides that concern a service, by its row, for one class, by id."""
+    service = catalog.services[number]
+    name = to_text(catalog.name_text(service.name))
+    edges, _ = lookups.pool(catalog.arrays, service.policy)
+    members = {catalog.edge_ids[row] for row in edges.tolist()}
+    found = []
+    for note in steering.note.get("overrides", ()):
+        meant = [edge for edge in note["edges"] if edge in members]
+        if note["service"] not in ("", name) or not meant:
+            continue
+        if note["view"] and not lookups.classes_like(catalog.arrays, service.policy, note["view"])[cls]:
+            continue
+        limited = bool(note["service"] or note["view"])
+        told: dict[str, Any] = {key: note[key] for key in ("id", "kind", "factor_milli", "until_s", "author", "reason")}
+        found.append(Concerned(edges=meant, limited=limited, **told))
+    return found
+
+
 def candidates_of(
     catalog: Catalog,
     steering: Steering,
-    service: ServiceRow,
-    policy: PolicyRow,
+    number: int,
     name: bytes,
     cls: int,
     view: View,
+    concerned: list[Concerned],
 ) -> list[Candidate]:
-    """Every edge of the pool, those that serve first, by level."""
+    """Every edge of the pool of a service, by its row, those that serve first, by level."""
+    service = catalog.services[number]
+    policy = catalog.policies[service.policy]
     arrays = catalog.arrays
-    rows = arrays["policy_edge"][policy.edge : policy.edge + policy.edge_count].tolist()
-    weights = arrays["policy_weight"][policy.edge : policy.edge + policy.edge_count].tolist()
+    rows, weights = (column.tolist() for column in lookups.pool(arrays, service.policy))
     at = policy.level + cls * policy.edge_count
     levels = arrays["policy_level"][at : at + policy.edge_count].tolist()
     names = catalog.strings[policy.affinity].split(", ")
     states = steering.arrays["edge_state"].tolist()
-    families = [steering.row(policy.row + cls, is_v6) for is_v6 in (False, True)]
+    first = steering.first(number, policy.row)
+    families = [steering.row(first + cls, is_v6) for is_v6 in (False, True)]
     shares = [_shares(catalog, family, service, name) for family in families]
     found = []
     for row, weight, level in zip(rows, weights, levels, strict=True):
         state = EdgeStateRow._make(states[row])
         share_v4, share_v6 = (each.get(row, 0.0) for each in shares)
+        ours = [each for each in concerned if catalog.edge_ids[row] in each.edges]
         excluded = ""
         if not share_v4 and not share_v6:
-            excluded = _barred(catalog, row, weight, level, state, view) or _passed_over(
-                row, level, state, service, families
+            excluded = (
+                _barred(catalog, row, weight, state, view, ours)
+                or _ordered_away(families, steering, concerned)
+                or ("no affinity level matches" if level == layout.LEVEL_NEVER else "")
+                or _passed_over(row, level, state, service, families)
             )
         found.append(
             Candidate(
@@ -87,7 +147,9 @@ def candidates_of(
                 weight=weight,
                 health_v4=_VERDICTS[state.verdict4],
                 health_v6=_VERDICTS[state.verdict6],
-                headroom_milli=state.headroom_milli,
+                headroom_milli=state.planned_milli if _is_planned(families) else state.headroom_milli,
+                ramp_milli=_ramp_milli(state, ours),
+                overrides=[each.id for each in ours],
                 age_s=state.age_ms / 1000 if state.reported else None,
                 share_v4=share_v4,
                 share_v6=share_v6,
@@ -95,6 +157,40 @@ def candidates_of(
             )
         )
     return sorted(found, key=lambda each: (bool(each.excluded), each.level % 256, each.edge))
+
+
+def plan_of(catalog: Catalog, steering: Steering, number: int, cls: int) -> str:
+    """The version of the plan that decides for a class of a service; else none, with the reason where there is one."""
+    service = catalog.services[number]
+    first = steering.first(number, catalog.policies[service.policy].row)
+    version = str(steering.note.get("plan", ""))
+    if _is_planned([steering.row(first + cls, is_v6) for is_v6 in (False, True)]):
+        return version
+    if version and service.flags & layout.SERVICE_DISPATCH:
+        return f"none ({version} has no row to go by here)"
+    return "none"
+
+
+def _is_planned(families: list[Row]) -> bool:
+    return any(family.flags & layout.ROW_PLANNED for family in families)
+
+
+def _ramp_milli(state: EdgeStateRow, ours: list[Concerned]) -> int:
+    """What is left after overrides everywhere, which are part of the edge's state, and those limited to here."""
+    ramp = state.ramp_milli
+    for each in ours:
+        if each.limited and each.kind != KIND_PIN:
+            ramp = ramp * each.factor_milli // _FULL_MILLI
+    return ramp
+
+
+def _ordered_away(families: list[Row], steering: Steering, concerned: list[Concerned]) -> str:
+    """Whether a pin or the plan gives the class to others."""
+    if any(family.flags & layout.ROW_PINNED for family in families):
+        return f"{' and '.join(each.id for each in concerned if each.kind == KIND_PIN)} pins others"
+    if _is_planned(families):
+        return f"plan {steering.note['plan']} gives it nothing"
+    return ""
 
 
 def _shares(catalog: Catalog, row: Row, service: ServiceRow, name: bytes) -> dict[int, float]:
@@ -115,15 +211,15 @@ def _level_name(names: list[str], level: int) -> str:
     return names[level] if names != ["nearest"] else f"nearest band {level}"
 
 
-def _barred(catalog: Catalog, row: int, weight: int, level: int, state: EdgeStateRow, view: View) -> str:
+def _barred(catalog: Catalog, row: int, weight: int, state: EdgeStateRow, view: View, ours: list[Concerned]) -> str:
     """Why an edge may not serve a class whatever the others do, in the order in which policy looks; empty if it may."""
     fence = catalog.strings[catalog.edges[row].fence].split()
     if not weight:
         return "weight 0"
     if fence and view.country not in fence:
         return f"fenced to {' '.join(fence)}"
-    if level == layout.LEVEL_NEVER:
-        return "no affinity level matches"
+    if drains := [each.id for each in ours if each.kind != KIND_PIN and not each.factor_milli]:
+        return f"drained by {' and '.join(drains)}"
     if layout.VERDICT_DRAIN in (state.verdict4, state.verdict6):
         return "drained"
     if {state.verdict4, state.verdict6} <= {layout.VERDICT_DOWN, layout.VERDICT_ABSENT}:

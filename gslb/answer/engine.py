@@ -184,7 +184,7 @@ class Engine:
         service = catalog.services[entry.service]
         is_v6 = query.qtype == codes.AAAA
         client = steered.locate(catalog, service, name, query.ecs, source, draw)
-        choice = steered.choose(catalog, self.steering, service, name, client.cls, client.seed, is_v6)
+        choice = steered.choose(catalog, self.steering, entry.service, name, client.cls, client.seed, is_v6)
         reply.scope = client.scope
         trace.outcome = "service"
         trace.service = entry.service

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from gslb.answer import service as steered
-from gslb.answer.candidates import Candidate, candidates_of
+from gslb.answer.candidates import Candidate, Concerned, candidates_of, concerned_by, plan_of
 from gslb.answer.lookup import CUT, HIT, MAX_LINKS, OUTSIDE, WILDCARD, alias_of, find_name
 from gslb.model.names import to_text
 from gslb.model.view import View
@@ -48,6 +48,7 @@ class Explanation(msgspec.Struct, frozen=True):
     scope: int = 0
     drawn_by: str = ""
     answers: list[FamilyAnswer] = []
+    overrides: list[Concerned] = []
     candidates: list[Candidate] = []
     plan: str = "none"
 
@@ -63,8 +64,8 @@ class Explanation(msgspec.Struct, frozen=True):
             for answer in self.answers:
                 given = ", ".join(answer.edges) or answer.otherwise
                 yield f"{answer.qtype} {given}, TTL {answer.ttl_s}{', failing open' if answer.fail_open else ''}"
-            for candidate in self.candidates:
-                yield candidate.line()
+            yield from (each.line() for each in self.overrides)
+            yield from (each.line() for each in self.candidates)
         yield f"catalog {self.generation}, state of {self.state_ms} ms"
 
 
@@ -87,10 +88,12 @@ def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, 
     )
     if found not in (HIT, WILDCARD) or catalog.names[row].service == layout.NONE32:
         return told
-    service = catalog.services[catalog.names[row].service]
+    number = catalog.names[row].service
+    service = catalog.services[number]
     policy = catalog.policies[service.policy]
     client = steered.locate(catalog, service, name, ecs, source, 0)
     view = catalog.view(catalog.view_of(*client.prefix))
+    concerned = concerned_by(catalog, steering, number, client.cls)
     return msgspec.structs.replace(
         told,
         service=to_text(catalog.name_text(service.name)),
@@ -101,8 +104,10 @@ def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, 
         cls=client.cls,
         scope=client.scope,
         drawn_by=_drawn_by(service, client),
-        answers=[_family(catalog, steering, service, name, client, is_v6) for is_v6 in (False, True)],
-        candidates=candidates_of(catalog, steering, service, policy, name, client.cls, view),
+        answers=[_family(catalog, steering, number, name, client, is_v6) for is_v6 in (False, True)],
+        overrides=concerned,
+        candidates=candidates_of(catalog, steering, number, name, client.cls, view, concerned),
+        plan=plan_of(catalog, steering, number, client.cls),
     )
 
 
@@ -145,9 +150,10 @@ def _drawn_by(service: ServiceRow, client: steered.Located) -> str:
 
 
 def _family(
-    catalog: Catalog, steering: Steering, service: ServiceRow, name: bytes, client: steered.Located, is_v6: bool
+    catalog: Catalog, steering: Steering, number: int, name: bytes, client: steered.Located, is_v6: bool
 ) -> FamilyAnswer:
-    choice = steered.choose(catalog, steering, service, name, client.cls, client.seed, is_v6)
+    service = catalog.services[number]
+    choice = steered.choose(catalog, steering, number, name, client.cls, client.seed, is_v6)
     fallback = service.fallback6_count if is_v6 else service.fallback4_count
     edges = [catalog.edge_ids[row] for row in choice.edges]
     return FamilyAnswer(

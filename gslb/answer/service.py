@@ -33,14 +33,15 @@ def locate(catalog: Catalog, service: ServiceRow, name: bytes, ecs: Ecs | None, 
 
     ``name`` is the lower-case wire name asked for, ``source`` the resolver's packed address, ``draw`` a random u64.
     """
-    geometry = catalog.policies[service.policy].geometry
+    policy = catalog.policies[service.policy]
+    geometry = policy.geometry
     if ecs is None or not ecs.source:
         return _of_resolver(catalog, geometry, source, 0, draw)
     at = place(catalog, geometry, ecs.address, ecs.source)
     in_v4_row = at.family == 4 or at.offset
     least = service.hash_len4 if in_v4_row else service.hash_len6
     scope = at.row_len
-    if scope < least and at.row_cls != CLASS_PRIVATE and catalog.class_multi[_row(catalog, service, at.row_cls)]:
+    if scope < least and at.row_cls != CLASS_PRIVATE and catalog.class_multi[policy.row + at.row_cls]:
         scope = least
     if at.cls == CLASS_PRIVATE:
         return _of_resolver(catalog, geometry, source, at.offset + scope, draw)
@@ -65,11 +66,10 @@ class Choice(NamedTuple):
     fail_open: bool
 
 
-def choose(
-    catalog: Catalog, steering: Steering, service: ServiceRow, name: bytes, cls: int, seed: int, is_v6: bool
-) -> Choice:
-    """Draw the edges for a class and family."""
-    row = steering.row(_row(catalog, service, cls), is_v6)
+def choose(catalog: Catalog, steering: Steering, number: int, name: bytes, cls: int, seed: int, is_v6: bool) -> Choice:
+    """Draw the edges for a class and family; ``number`` is the service's row."""
+    service = catalog.services[number]
+    row = steering.row(steering.first(number, catalog.policies[service.policy].row) + cls, is_v6)
     fail_open = bool(row.flags & ROW_FAIL_OPEN)
     ttl_s = service.changing_ttl_s if row.flags & (ROW_CHANGING | ROW_FAIL_OPEN) else service.ttl_s
     if row.count == 1:
@@ -88,8 +88,3 @@ def choose(
         name,
     )
     return Choice(edges, ttl_s, fail_open)
-
-
-def _row(catalog: Catalog, service: ServiceRow, cls: int) -> int:
-    """The row of a policy's class in class_multi and, twice, in steering."""
-    return catalog.policies[service.policy].row + cls

@@ -58,6 +58,7 @@ def build(intent: Intent, geography: Geography, resolvers: Resolvers, rtt: RttTa
                 intent.health.changing_s,
                 intent.health.silence_share,
                 intent.health.silence_edges,
+                intent.health.slow_start_s,
             ],
             dtype=np.float32,
         ),

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gslb.errors import GslbError
 
-VERSION = 1
+VERSION = 2
 CATALOG_MAGIC = b"GSLBCAT\0"
 STEERING_MAGIC = b"GSLBSTE\0"
 HEADER = struct.Struct("<8sII32sQI4x")
@@ -44,6 +44,8 @@ SERVICE_DISPATCH = 2
 # Flags of a steering row.
 ROW_CHANGING = 1
 ROW_FAIL_OPEN = 2
+ROW_PLANNED = 4  # its weights are a published plan's
+ROW_PINNED = 8  # its edges are those of a pin
 
 STEERING_WIDTH = 16
 """Edges in one steering row at most."""
@@ -178,6 +180,8 @@ EDGE_STATE = np.dtype(
         ("reported", "u1"),  # bits: 1 the store knows it, 2 held while much of its continent is silent, 4 vanished
         ("changing", "u1"),
         ("headroom_milli", "<u4"),
+        ("planned_milli", "<u4"),  # headroom under a plan
+        ("ramp_milli", "<u4"),  # what slow start and overrides leave of its weight everywhere
         ("age_ms", "<u8"),  # of the report, at state_ms
         ("since_ms", "<u8"),
         ("load_bps", "<u8"),
@@ -233,7 +237,7 @@ CATALOG_SECTIONS: dict[str, np.dtype[Any]] = {
     "resolver6_start": U64,
     "resolver6_row": U32,
     "resolver_client": RESOLVER_CLIENT,
-    "health": F32,  # stale_s, hold_s, changing_s, silence_share, silence_edges
+    "health": F32,  # stale_s, hold_s, changing_s, silence_share, silence_edges, slow_start_s
 }
 STEERING_SECTIONS: dict[str, np.dtype[Any]] = {
     "made": MADE,
@@ -243,7 +247,9 @@ STEERING_SECTIONS: dict[str, np.dtype[Any]] = {
     "reciprocal": U32,  # rows × STEERING_WIDTH: see policy/draw.py
     "count": U8,  # rows
     "flags": U8,  # rows: ROW_*
+    "service_row": U32,  # of each service, its first class's row, as policy.row; empty: all have their policy's
     "edge_state": EDGE_STATE,
+    "note": U8,  # JSON, for explanations: the plan in use, and the overrides that act
 }
 
 

@@ -125,6 +125,8 @@ class EdgeStateRow(NamedTuple):
     reported: int
     changing: int
     headroom_milli: int
+    planned_milli: int
+    ramp_milli: int
     age_ms: int
     since_ms: int
     load_bps: int

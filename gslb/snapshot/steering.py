@@ -7,6 +7,7 @@ the store → section ``edge_state`` → rows (`snapshot.weighing`). `Steering` 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,12 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gslb.errors import GslbError
-from gslb.health import state as health
+from gslb.health import judge as health
 from gslb.model.inventory import HealthRules
 from gslb.model.report import Report, StoreState
-from gslb.policy import headroom, spill
-from gslb.snapshot import layout, weighing
+from gslb.policy import headroom, override, spill
+from gslb.snapshot import layout, lookups, planning
+from gslb.snapshot.filling import Block, Table
 from gslb.snapshot.layout import STEERING_WIDTH
+from gslb.snapshot.overriding import Acting
+from gslb.snapshot.planning import Planned
 from gslb.snapshot.weighing import PoolState
 
 # Bits of `reported` in edge_state.
@@ -30,41 +34,80 @@ REPORT_GONE: Final = 4  # its report has vanished from the store
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-_COLUMNS: Final = ("edge", "level", "weight", "reciprocal", "count", "flags")
-_BLOCK: Final = 1 << 16  # elements of class × edge worked on at a time: stays in the processor's cache
+_CURVES: Final = (headroom.LOCAL, headroom.PLANNED)
 _NOBODY: Final = Report(edge="", epoch=0, seq=0, received_ms=0)
 
 
-def build(catalog: Arrays, state: StoreState, now_ms: int) -> dict[str, npt.NDArray[Any]]:
+def build(
+    catalog: Arrays, state: StoreState, now_ms: int, planned: Planned | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """The sections of a steering snapshot (`layout.STEERING_SECTIONS`) for a catalog's sections.
 
-    Ages count against ``state.now_ms``, the store's time; ``now_ms`` is the builder's clock and goes into ``made``.
+    Ages count against ``state.now_ms``, the time of the store's newest entry; ``now_ms`` is the store's clock, by which
+    overrides, slow start and plans go. ``planned`` is ``state.plan``, resolved for this catalog, for those who keep it.
     """
-    states = edge_state(catalog, state)
-    table = _Table(2 * len(catalog["class_multi"]))
-    for policy, row in enumerate(catalog["policy"]):
-        fours, sixes = (pool_state(catalog, states, policy, is_v6=is_v6) for is_v6 in (False, True))
-        table.fill(catalog, policy, fours, is_v6=False)
-        if _alike(fours, sixes):
-            table.copy(int(row["row"]), int(row["row"]) + int(row["classes"]))
-        else:
-            table.fill(catalog, policy, sixes, is_v6=True)
+    return from_states(catalog, edge_state(catalog, state, now_ms), state, now_ms, planned)
+
+
+def from_states(
+    catalog: Arrays, states: npt.NDArray[Any], state: StoreState, now_ms: int, planned: Planned | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """The second step of `build`: ``states`` is the section edge_state, as it was or would be.
+
+    Of ``state`` only ``now_ms``, ``overrides`` and ``plan`` are looked at.
+    """
+    if planned is None and state.plan is not None:
+        planned = planning.resolve(catalog, state.plan)
+    acting = Acting(catalog, state.overrides.values(), now_ms, _rules(catalog))
+    plans = planned.policies if planned is not None and planned.acts(now_ms) else {}
+    blocks = [
+        Block(policy, int(row["row"]), acting.orders(policy, -1), plans.get(policy))
+        for policy, row in enumerate(catalog["policy"])
+    ]
+    service_row = np.zeros(0, dtype=np.uint32)
+    rows = len(catalog["class_multi"])
+    if singled := acting.services():
+        service_row = catalog["policy"]["row"][catalog["service"]["policy"]].astype(np.uint32)
+        for service, policy in singled.items():
+            service_row[service] = rows
+            blocks.append(Block(policy, rows, acting.orders(policy, service), plans.get(policy)))
+            rows += int(catalog["policy"]["classes"][policy])
+    table = Table(catalog, rows)
+    for block in blocks:
+        table.fill(block, *(pool_state(catalog, states, block.policy, is_v6=is_v6) for is_v6 in (False, True)))
+    note = {
+        "plan": planned.plan.version if planned is not None and planned.acts(now_ms) else "",
+        "skipped": planned.skipped if planned is not None else 0,
+        "overrides": acting.note(),
+    }
     return {
         "made": np.array([(now_ms, state.now_ms)], dtype=layout.MADE),
-        "edge": table.edge.reshape(-1),
-        "level": table.level.reshape(-1),
-        "weight": table.weight.reshape(-1),
-        "reciprocal": table.reciprocal.reshape(-1),
-        "count": table.count,
-        "flags": table.flags,
+        **table.sections(),
+        "service_row": service_row,
         "edge_state": states,
+        "note": np.frombuffer(json.dumps(note, ensure_ascii=False).encode(), dtype=np.uint8),
     }
 
 
-def next_due_ms(catalog: Arrays, state: StoreState) -> int | None:
-    """The store time after ``state.now_ms`` at which the same reports make other rows, or None: a report goes stale or
-    down, or a transition is long enough ago. Until then a build changes ages and nothing else."""
-    return health.next_border_ms(_edge_ids(catalog), state, _rules(catalog))
+def next_due_ms(catalog: Arrays, state: StoreState, now_ms: int) -> int | None:
+    """The time of the store's clock after ``now_ms`` at which the same state makes other rows, or None: an override
+    begins or ends or goes on, an edge's slow start goes on, a plan comes into force or ends.
+
+    What follows from the ages of reports moves with the store's entries alone.
+    """
+    rules, clock_s = _rules(catalog), now_ms // 1000
+    found = []
+    overrides = state.overrides.values()
+    if (border_s := Acting(catalog, overrides, now_ms, rules).due_s(overrides)) is not None:
+        found.append(border_s * 1000)
+    if any(
+        report.slow_since_ms and clock_s - report.slow_since_ms // 1000 < rules.slow_start_s
+        for report in state.reports.values()
+    ):
+        found.append((clock_s + 1) * 1000)
+    if state.plan is not None:
+        found += [at_ms for at_ms in (state.plan.effective_at_ms, state.plan.hold_until_ms) if at_ms > now_ms]
+    return min(found, default=None)
 
 
 @dataclass(slots=True)
@@ -104,9 +147,21 @@ class Steering:
         self._reciprocal: memoryview = self.arrays["reciprocal"].data
         self._count: memoryview = self.arrays["count"].data
         self._flags: memoryview = self.arrays["flags"].data
+        self._service_row: list[int] = self.arrays["service_row"].tolist()
+
+    def first(self, service: int, policy_row: int) -> int:
+        """The row of the first class of a service (a row of its own table), whose policy's is ``policy_row``."""
+        return self._service_row[service] if self._service_row else policy_row
+
+    @property
+    def note(self) -> Mapping[str, Any]:
+        """What it was made with, for explanations: ``plan``, the version in use or empty; ``skipped``, how many of its
+        rows cannot be used; ``overrides`` that act or are near, as `overriding.Acting.note` has them."""
+        found: Mapping[str, Any] = json.loads(self.arrays["note"].tobytes() or b"{}")
+        return found
 
     def row(self, policy_class: int, is_v6: bool) -> Row:
-        """The row of a class of a policy: ``policy.row`` + class."""
+        """A class's row: `first` + class."""
         row = 2 * policy_class + is_v6
         count = self._count[row]
         begin = row * STEERING_WIDTH
@@ -121,17 +176,20 @@ class Steering:
         )
 
 
-def edge_state(catalog: Arrays, state: StoreState) -> npt.NDArray[Any]:
-    """The section edge_state: the verdict on every edge, its headroom, load and capacity at ``state.now_ms``.
+def edge_state(catalog: Arrays, state: StoreState, now_ms: int) -> npt.NDArray[Any]:
+    """The section edge_state: the verdict on every edge, its headroom, load and capacity at ``state.now_ms``, and the
+    ramp it has at ``now_ms`` of the store's clock.
 
-    A report's own headroom counts where it gives one; else it follows from load and capacity, the worse of bits and
-    sessions. An edge that never reported has all of it.
+    A report's own headroom counts for bits where it gives one; else it follows from load and capacity. Sessions are
+    looked at besides; the worse counts. An edge that never reported has all of it. An edge that an override drains
+    everywhere counts as drained.
     """
     edges = catalog["edge"]
-    ids = _edge_ids(catalog)
-    continents = [_text(catalog, row) for row in edges["continent"].tolist()]
+    ids = lookups.edge_ids(catalog)
+    rules = _rules(catalog)
+    continents = [lookups.text(catalog, row) for row in edges["continent"].tolist()]
     inventory = edges["capacity_bps"].astype(np.int64)
-    judged = health.judge(ids, continents, inventory.tolist(), state, _rules(catalog))
+    judged = health.judge(ids, continents, inventory.tolist(), state, rules)
     reports = [state.reports.get(edge, _NOBODY) for edge in ids]
     load, reported, sessions, own = (
         np.array(column, dtype=np.int64).reshape(len(ids))
@@ -142,17 +200,23 @@ def edge_state(catalog: Arrays, state: StoreState) -> npt.NDArray[Any]:
             [report.headroom_milli for report in reports],
         )
     )
-    capacity = headroom.capacity(inventory, reported)
-    computed = np.minimum(
-        headroom.headroom_milli(load, capacity),
-        headroom.headroom_milli(sessions, edges["capacity_sessions"].astype(np.int64)),
-    )
+    capacity, seats = headroom.capacity(inventory, reported), edges["capacity_sessions"].astype(np.int64)
+    of_bits, of_bits_planned = (headroom.headroom_milli(load, capacity, curve) for curve in _CURVES)
+    of_sessions, of_sessions_planned = (headroom.headroom_milli(sessions, seats, curve) for curve in _CURVES)
+    of_bits = np.where(own >= 0, np.minimum(own, headroom.FULL_MILLI), of_bits)
+    factor, changing = Acting(catalog, state.overrides.values(), now_ms, rules).everywhere()
+    clock_s = now_ms // 1000
+    slow = [override.slow_start_milli(report.slow_since_ms, clock_s, rules.slow_start_s) for report in reports]
+    ramp = np.array(slow, dtype=np.int64).reshape(len(ids)) * factor // headroom.FULL_MILLI
     found = np.zeros(len(ids), dtype=layout.EDGE_STATE)
-    found["verdict4"] = np.where(edges["rr4_count"] > 0, judged.verdict4, layout.VERDICT_ABSENT)
-    found["verdict6"] = np.where(edges["rr6_count"] > 0, judged.verdict6, layout.VERDICT_ABSENT)
+    for family, verdict in (("4", judged.verdict4), ("6", judged.verdict6)):
+        drained = np.where(factor == 0, layout.VERDICT_DRAIN, verdict)
+        found["verdict" + family] = np.where(edges[f"rr{family}_count"] > 0, drained, layout.VERDICT_ABSENT)
     found["reported"] = judged.said * REPORTED | judged.held * REPORT_HELD | judged.gone * REPORT_GONE
-    found["changing"] = judged.changing
-    found["headroom_milli"] = np.where(own >= 0, np.minimum(own, headroom.FULL_MILLI), computed)
+    found["changing"] = judged.changing | changing
+    found["headroom_milli"] = np.minimum(of_bits, of_sessions)
+    found["planned_milli"] = np.minimum(of_bits_planned, of_sessions_planned)
+    found["ramp_milli"] = ramp
     found["age_ms"], found["since_ms"] = judged.age_ms, judged.since_ms
     found["load_bps"], found["capacity_bps"], found["sessions"] = load, capacity, sessions
     return found
@@ -166,6 +230,7 @@ def pool_state(catalog: Arrays, states: npt.NDArray[Any], policy: int, *, is_v6:
     here = states[edges]
     verdict = here["verdict6" if is_v6 else "verdict4"].astype(np.uint8)
     living = verdict <= layout.VERDICT_UNKNOWN
+    ramp = here["ramp_milli"].astype(np.int64)
     load, capacity = here["load_bps"].astype(np.int64), here["capacity_bps"].astype(np.int64)
     load_known = (here["reported"] & (REPORTED | REPORT_GONE)) == REPORTED
     room_bps = np.minimum(capacity, headroom.MAX_BPS) * headroom.LOCAL.none_milli // headroom.FULL_MILLI - load
@@ -174,63 +239,16 @@ def pool_state(catalog: Arrays, states: npt.NDArray[Any], policy: int, *, is_v6:
         edges=edges.astype(np.uint16),
         supply=spill.Supply(
             nominal=np.where(verdict == layout.VERDICT_ABSENT, 0, weight * headroom.WEIGHT_SCALE),
-            effective=headroom.effective(weight, np.where(living, here["headroom_milli"].astype(np.int64), 0)),
+            effective=headroom.effective(weight, np.where(living, here["headroom_milli"].astype(np.int64), 0), ramp),
             spare_kbps=np.where(living, spare_kbps, 0),
             load_kbps=np.where(load_known, load // 1000, spill.UNKNOWN),
         ),
         verdict=verdict,
         changing=here["changing"] > 0,
+        planned_micro=np.where(living, here["planned_milli"].astype(np.int64) * ramp, 0),
     )
-
-
-class _Table:
-    """The rows of a steering snapshot in the making."""
-
-    def __init__(self, rows: int) -> None:
-        self.edge = np.zeros((rows, STEERING_WIDTH), dtype=np.uint16)
-        self.level = np.zeros((rows, STEERING_WIDTH), dtype=np.uint8)
-        self.weight = np.zeros((rows, STEERING_WIDTH), dtype=np.uint32)
-        self.reciprocal = np.zeros((rows, STEERING_WIDTH), dtype=np.uint32)
-        self.count = np.zeros(rows, dtype=np.uint8)
-        self.flags = np.zeros(rows, dtype=np.uint8)
-
-    def fill(self, catalog: Arrays, policy: int, pool: PoolState, *, is_v6: bool) -> None:
-        """Write the rows of a policy's classes in one family."""
-        row = catalog["policy"][policy]
-        classes, edges = int(row["classes"]), int(row["edge_count"])
-        levels = catalog["policy_level"][int(row["level"]) :][: classes * edges].reshape(classes, edges)
-        step = max(1, _BLOCK // max(1, edges))
-        for begin in range(0, len(levels), step):
-            block = levels[begin : begin + step]
-            rows = weighing.rows(block, pool, int(row["panic_milli"]), bool(row["flags"] & layout.SERVICE_CLOSED))
-            at = 2 * (int(row["row"]) + begin) + is_v6
-            into = slice(at, at + 2 * len(block), 2)
-            for name in _COLUMNS:
-                getattr(self, name)[into] = getattr(rows, name)
-
-    def copy(self, begin: int, end: int) -> None:
-        """Give the IPv6 rows of the classes from ``begin`` to ``end`` what their IPv4 rows have."""
-        for name in _COLUMNS:
-            column = getattr(self, name)
-            column[2 * begin + 1 : 2 * end : 2] = column[2 * begin : 2 * end : 2]
-
-
-def _alike(fours: PoolState, sixes: PoolState) -> bool:
-    """Whether two families of a pool make the same rows."""
-    return np.array_equal(fours.verdict, sixes.verdict) and all(
-        np.array_equal(ours, theirs) for ours, theirs in zip(fours.supply, sixes.supply, strict=True)
-    )
-
-
-def _edge_ids(catalog: Arrays) -> list[str]:
-    return [_text(catalog, row) for row in catalog["edge"]["id"].tolist()]
-
-
-def _text(catalog: Arrays, row: int) -> str:
-    begin, end = catalog["string_at"][row : row + 2].tolist()
-    return catalog["string"][begin:end].tobytes().decode()
 
 
 def _rules(catalog: Arrays) -> HealthRules:
-    stale_s, hold_s, changing_s, silence_share, silence_edges = catalog["health"].tolist()
-    return HealthRules(stale_s, hold_s, changing_s, silence_share, round(silence_edges))
+    stale_s, hold_s, changing_s, silence_share, silence_edges, slow_start_s = catalog["health"].tolist()
+    return HealthRules(stale_s, hold_s, changing_s, silence_share, round(silence_edges), round(slow_start_s))

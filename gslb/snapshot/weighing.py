@@ -1,9 +1,9 @@
 """Rows of steering: the levels of some classes and the state of their pool → edges with weights, for the draw.
 
 A row holds the edges that a class may get, in level order and inside a level in the pool's order, with their weights
-after spill (`policy.spill`). Its flags: ROW_FAIL_OPEN where the availability of all levels together is below the
-policy's ``panic``, or is nothing; ROW_CHANGING where an edge of the levels down to the last one in use, or of any level
-if the row is empty, had a transition a moment ago.
+after spill (`policy.spill`), or with those that a pin or a plan orders. Its flags: ROW_FAIL_OPEN where the availability
+of all levels together is below the policy's ``panic``, or is nothing; ROW_CHANGING where an edge of the levels down to
+the last one in use, or of any level if the row is empty, had a transition a moment ago; ROW_PINNED and ROW_PLANNED.
 
 **Failing open** a row ignores headroom and room: it is made of the living edges by nominal weight, level by level as
 ever; where none lives, of the unknown ones; where none is unknown, of those that are down. Drained edges, weight 0 and
@@ -27,8 +27,12 @@ from gslb.snapshot.layout import (
     LEVEL_NEVER,
     ROW_CHANGING,
     ROW_FAIL_OPEN,
+    ROW_PINNED,
+    ROW_PLANNED,
     STEERING_WIDTH,
+    VERDICT_ABSENT,
     VERDICT_DOWN,
+    VERDICT_DRAIN,
     VERDICT_UNKNOWN,
     VERDICT_UP,
 )
@@ -36,6 +40,7 @@ from gslb.snapshot.layout import (
 U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
+I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -46,12 +51,46 @@ class PoolState(NamedTuple):
     """The edges of a pool as one family of addresses sees them now, one element an edge, in the pool's order.
 
     ``edges`` are edge rows; ``verdict`` is layout.VERDICT_*; ``changing`` is True soon after a transition.
+    ``planned_micro`` is how many millionths of a plan's weight are left, 0 for one that does not live.
     """
 
     edges: U16
     supply: spill.Supply
     verdict: U8
     changing: Mask
+    planned_micro: I64
+
+    def take(self, kept: npt.NDArray[np.intp]) -> PoolState:
+        """Some of the edges."""
+        return PoolState(
+            self.edges[kept],
+            spill.Supply(*(column[kept] for column in self.supply)),
+            self.verdict[kept],
+            self.changing[kept],
+            self.planned_micro[kept],
+        )
+
+    def less(self, factor_milli: I64, changing: Mask) -> PoolState:
+        """The same with ``factor_milli`` thousandths of weight left of each edge; of 0 it is drained."""
+        supply = self.supply
+        scaled = np.maximum(supply.effective * factor_milli // 1000, 1)
+        drained = (factor_milli == 0) & (self.verdict != VERDICT_ABSENT)
+        return PoolState(
+            self.edges,
+            supply._replace(
+                effective=np.where((supply.effective > 0) & (factor_milli > 0), scaled, 0),
+                spare_kbps=np.where(drained, 0, supply.spare_kbps),
+            ),
+            np.where(drained, VERDICT_DRAIN, self.verdict).astype(np.uint8),
+            self.changing | changing,
+            self.planned_micro * factor_milli // 1000,
+        )
+
+    @property
+    def living(self) -> Mask:
+        """Which edges take part and are up, or silent and believed."""
+        found: Mask = (self.supply.nominal > 0) & (self.verdict <= VERDICT_UNKNOWN)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +104,66 @@ class Rows:
     count: U8
     flags: U8
 
+    def take(self, at: npt.NDArray[np.intp]) -> Rows:
+        """Some of the rows."""
+        return Rows(*(getattr(self, name)[at] for name in COLUMNS))
+
+    def put(self, at: npt.NDArray[np.intp], others: Rows) -> None:
+        """Replace the rows ``at`` by others."""
+        for name in COLUMNS:
+            getattr(self, name)[at] = getattr(others, name)
+
+
+COLUMNS: Final = ("edge", "level", "weight", "reciprocal", "count", "flags")
+"""The fields of `Rows`, as sections are named."""
+
 
 def rows(of_classes: U8, pool: PoolState, panic_milli: int, closed: bool) -> Rows:
     """One row for each class; ``of_classes`` has their levels, uint8 of shape (classes, edges), 255 = never."""
     taking_part = np.flatnonzero(pool.supply.nominal > 0)
     if len(taking_part) < of_classes.shape[1]:
         of_classes = of_classes[:, taking_part]
-        pool = PoolState(
-            pool.edges[taking_part],
-            spill.Supply(*(column[taking_part] for column in pool.supply)),
-            pool.verdict[taking_part],
-            pool.changing[taking_part],
-        )
+        pool = pool.take(taking_part)
     spilled = spill.spill(of_classes, pool.supply)
     weight = spill.weights(of_classes, pool.supply.effective, spilled)
     panic = (spilled.available == 0) | ((spilled.available > 0) & (spilled.available < panic_milli / _MILLI))
     if panic.any():
         weight[panic] = _opened(of_classes[panic], pool, VERDICT_UNKNOWN if closed else VERDICT_DOWN)
-    edge, level, kept, count = _ordered(of_classes, pool.edges, weight, spilled.levels)
+    found = _drawn(of_classes, pool.edges, weight, spilled.levels)
+    changing = _changing(of_classes, pool.changing, found.level, found.count)
+    found.flags[:] = np.where(panic, ROW_FAIL_OPEN, 0) | np.where(changing, ROW_CHANGING, 0)
+    return found
+
+
+def pinned(members: Mask, allowed: Mask, pool: PoolState) -> tuple[Rows, Mask]:
+    """Rows of classes that a pin means, made of its ``members`` alone, and in which of them one of these lives.
+
+    ``allowed`` tells, in shape (classes, edges), whether the edge may serve the class at all. Health, headroom and
+    ramps count as ever; where they leave nothing, nominal weight counts.
+    """
+    levels = np.where(allowed & members & (pool.supply.nominal > 0), 0, LEVEL_NEVER).astype(np.uint8)
+    found = rows(levels, pool, 0, closed=True)
+    alive: Mask = ((levels == 0) & pool.living).any(axis=1)
+    found.flags[:] |= ROW_PINNED
+    return found, alive
+
+
+def planned(weight: I64, pool: PoolState) -> Rows:
+    """Rows of classes whose weights a plan gives, shape (classes, edges): one level."""
+    there = np.where(weight > 0, 0, LEVEL_NEVER).astype(np.uint8)
+    found = _drawn(there, pool.edges, weight.astype(np.float64), (0,))
+    changing = ((weight > 0) & pool.changing).any(axis=1)
+    found.flags[:] = ROW_PLANNED | np.where(changing, ROW_CHANGING, 0)
+    return found
+
+
+def _drawn(of_classes: U8, edges: U16, weight: F64, used: tuple[int, ...]) -> Rows:
+    """Rows of some weights, ready to be drawn from; their flags are 0."""
+    edge, level, kept, count = _ordered(of_classes, edges, weight, used)
     reciprocal = np.zeros_like(kept)
     longest = int(count.max(initial=0))
     reciprocal[:, :longest] = draw.reciprocals(kept[:, :longest])
-    changing = _changing(of_classes, pool.changing, level, count)
-    flags = np.where(panic, ROW_FAIL_OPEN, 0) | np.where(changing, ROW_CHANGING, 0)
-    return Rows(edge, level, kept, reciprocal, count, flags.astype(np.uint8))
+    return Rows(edge, level, kept, reciprocal, count, np.zeros(len(kept), dtype=np.uint8))
 
 
 def _opened(of_classes: U8, pool: PoolState, worst: int) -> F64:

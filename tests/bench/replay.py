@@ -50,10 +50,10 @@ def split(catalog_path: Path, queries_path: Path) -> list[Part]:
         steered.locate(catalog, service, query.lower, query.ecs, SOURCE, 0)
 
     def draw(pair: tuple[Query, Any]) -> None:
-        steered.choose(catalog, steering, service, pair[0].lower, pair[1].cls, pair[1].seed, False)
+        steered.choose(catalog, steering, entry.service, pair[0].lower, pair[1].cls, pair[1].seed, False)
 
-    five = catalog.services[catalog.names[catalog.find(b"\x05drawn" + queries[0].lower[5:])].service]
-    chosen_from = [steered.locate(catalog, five, each.lower, each.ecs, SOURCE, 0) for each in queries]
+    five = catalog.names[catalog.find(b"\x05drawn" + queries[0].lower[5:])].service
+    chosen_from = [steered.locate(catalog, catalog.services[five], each.lower, each.ecs, SOURCE, 0) for each in queries]
 
     def draw_of_five(pair: tuple[Query, Any]) -> None:
         steered.choose(catalog, steering, five, pair[0].lower, pair[1].cls, pair[1].seed, False)

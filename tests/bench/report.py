@@ -21,9 +21,15 @@ class Row(NamedTuple):
 
 
 def render(
-    rows: Sequence[Row], skipped: Sequence[str], parts: Sequence[Part], bound_us: float, seconds: int, rounds: int
+    rows: Sequence[Row],
+    skipped: Sequence[str],
+    parts: Sequence[Part],
+    bound_us: float,
+    seconds: int,
+    rounds: int,
+    state: Sequence[str],
 ) -> str:
-    """The page. The last row is ours."""
+    """The page. The last row is ours; ``state`` are the lines on live state."""
     ours = rows[-1]
     verdict = "held" if ours.cpu_us <= bound_us else "MISSED"
     lines = [
@@ -61,10 +67,11 @@ def render(
         "",
         "What the first table has beyond the whole answer is sockets, the event loop, counters and the kernel.",
         "",
+        *state,
         "## Not measured",
         "",
-        "Latency, behaviour on a network, more than one worker, TCP, static names, other mixes of questions, reloads",
-        "under load.",
+        "Latency of answers, behaviour on a network, more than one worker, TCP, static names, other mixes,",
+        "reloads under load.",
         "",
         "## Again",
         "",

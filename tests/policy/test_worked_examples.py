@@ -12,10 +12,11 @@ from gslbtest.pools import GBPS, Edge, Policy, sections
 
 from gslb.model.geography import CONTINENT_OF
 from gslb.model.intent import Intent
+from gslb.model.override import KIND_DRAIN, KIND_RAMP, Override, Target
 from gslb.model.report import Report, StoreState
 from gslb.model.rtt import RttTable
 from gslb.model.view import View, ViewTable
-from gslb.policy import draw, headroom, nearest, spill
+from gslb.policy import draw, headroom, nearest, override, spill
 from gslb.policy.affinity import NEVER, levels
 from gslb.snapshot import layout, steering
 from gslb.snapshot.steering import Steering
@@ -158,7 +159,7 @@ def _ages(intent: Intent) -> str:
     lines = ["age of the report  verdict  changing"]
     for age_ms in (0, 3000, 3001, 10_000, 10_001, 69_999, 70_000):
         state = StoreState(NOW, {"a": Report("a", 1, 1, NOW - age_ms)})
-        found = steering.edge_state(catalog, state)[0]
+        found = steering.edge_state(catalog, state, NOW)[0]
         lines.append(
             f"{age_ms / 1000:15.3f} s  {words[int(found['verdict4'])]:7}  {'yes' if found['changing'] else 'no'}"
         )
@@ -171,6 +172,29 @@ def _drawn(weights: list[int]) -> np.ndarray:
     name = b"\x04pull\x04live\x07example\x00"
     seeds = np.array([draw.seed_of(name, 4, number << 12, 20) for number in range(CLIENTS)], dtype=np.uint64)
     return draw.picks(hashes, draw.reciprocals(np.array([weights]))[0], seeds)
+
+
+def _overrides(intent: Intent) -> str:
+    seconds = [-1, 0, 150, 300, 599, 600, 3599, 3600, 3610, 3645, 3690]
+    rows = [
+        ("drain of an hour", Override("o", KIND_DRAIN, Target(edge="a"), NOW, NOW + 3600)),
+        ("the same over ten minutes", Override("o", KIND_DRAIN, Target(edge="a"), NOW, NOW + 3600, 600)),
+        ("ramp to a quarter", Override("o", KIND_RAMP, Target(edge="a"), NOW, NOW + 3600, 0, 250)),
+    ]
+    lines = ["seconds after the beginning".ljust(28) + "".join(f"{after:6}" for after in seconds)]
+    for name, order in rows:
+        lines.append(
+            name.ljust(28) + "".join(f"{override.factor_milli(order, NOW + after, 90):6}" for after in seconds)
+        )
+    return "\n".join(lines)
+
+
+def _planned(intent: Intent) -> str:
+    lines = ["load of 40 Gbps    used  headroom under a plan"]
+    for load in (38, 39, 40, 41, 42):
+        milli = headroom.left_milli(load * GBPS, 40 * GBPS, headroom.PLANNED)
+        lines.append(f"{load:7} Gbps {load / 40:10.1%} {milli / 1000:22.3f}")
+    return "\n".join(lines)
 
 
 def _moves(intent: Intent) -> str:
@@ -216,7 +240,7 @@ def _shared(names: list[str], reciprocals: list[int]) -> str:
 
 
 EXAMPLES: list[Callable[[Intent], str]] = [
-    _level_table, _bands, _headroom, _spilling, _states, _ages, _moves, _answers, _spread,
+    _level_table, _bands, _headroom, _spilling, _states, _ages, _overrides, _planned, _moves, _answers, _spread,
 ]  # fmt: skip
 
 

@@ -200,7 +200,7 @@ def test_edge_state() -> None:
     assert found["verdict4"].tolist() == [0, layout.VERDICT_DOWN, layout.VERDICT_DOWN, 0, 0]
     assert found["reported"].tolist() == [1, 5, 1, 0, 0]
     assert found["changing"].tolist() == [1, 0, 1, 0, 0]
-    assert found[0].tolist() == (0, 0, 1, 1, 1000, 800, NOW - 900, 5, 7, 9)
+    assert found[0].tolist() == (0, 0, 1, 1, 1000, 1000, 1000, 800, NOW - 900, 5, 7, 9)
     assert found["age_ms"].tolist() == [800, 70_000, 20_000, 0, 0]
 
 
@@ -271,19 +271,6 @@ def test_a_snapshot_file_is_read_back() -> None:
     del arrays["weight"]
     with pytest.raises(GslbError, match="sections do not fit each other"):
         Steering({**arrays, "weight": np.zeros(3, dtype=np.uint32)})
-
-
-@pytest.mark.parametrize(
-    ("at", "wanted"),
-    [
-        (state(), None),
-        (state(said("sha-1")), NOW + 3001),
-        (state(said("sha-1", received_ms=NOW - 99_000)), None),
-        (state(said("sha-1", received_ms=NOW - 99_000), said("can", since_ms=NOW - 59_999)), NOW + 1),
-    ],
-)
-def test_when_time_alone_changes_something(at: StoreState, wanted: int | None) -> None:
-    assert steering.next_due_ms(sections(SHA, [Policy(POOL, [IN_SHANGHAI])]), at) == wanted
 
 
 networks = st.builds(

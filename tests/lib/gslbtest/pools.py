@@ -40,7 +40,7 @@ class Policy:
 def sections(
     edges: Sequence[Edge],
     policies: Sequence[Policy],
-    health: tuple[float, float, float, float, int] = (3, 7, 60, 0.3, 3),
+    health: tuple[float, float, float, float, int, int] = (3, 7, 60, 0.3, 3, 90),
 ) -> dict[str, npt.NDArray[Any]]:
     """The sections of a catalog that steering reads. Edges come out sorted by id, as in every catalog."""
     edges = sorted(edges, key=lambda edge: edge.id)
@@ -71,6 +71,7 @@ def sections(
         "string": np.frombuffer(b"".join(encoded), dtype=np.uint8),
         "string_at": np.cumsum([0, *map(len, encoded)], dtype=np.uint32),
         "edge": table,
+        "service": np.zeros(0, dtype=layout.SERVICE),
         "policy": rows,
         "policy_edge": np.array([edge for edge, _ in members], dtype=np.uint16),
         "policy_weight": np.array([weight for _, weight in members], dtype=np.uint32),

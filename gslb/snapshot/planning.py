@@ -1,0 +1,157 @@
+"""Published plans as rows: resolved against a catalog once, weighed with every steering.
+
+A plan speaks for services with ``dispatch: true``, which have policies of their own. A class finds its plan row by
+``country|region|isp``, then ``country||isp``, then ``country||``. A row that names an edge which is unknown, not of the
+service's pool, of weight 0 there, or fenced off from the class cannot be used: it counts as not there, and is told.
+
+**Weighing.** A primary that is down, drained or without an address of the family is dead: its weight goes to the first
+of the row's backups that lives and has headroom. Headroom acts from 95 % to 105 % of capacity (`headroom.PLANNED`),
+ramps as ever. Where less than half of the row's weight is left, local policy decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gslb.model.plan import Plan, PlanRow
+from gslb.policy import headroom
+from gslb.snapshot import layout, lookups
+from gslb.snapshot.layout import STEERING_WIDTH
+from gslb.snapshot.lookups import Arrays
+
+I64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+MILLION: Final = 1_000_000
+_KEY = ("country", "region", "isp")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPolicy:
+    """The plan rows of one policy. ``row_of_class`` is a row of the tables, -1 where the class has none.
+
+    ``primary`` and ``backup``, shape (rows, 16), are positions in the pool, -1 past the end; ``weight`` are those of
+    the primaries. ``names`` are the rows' keys.
+    """
+
+    row_of_class: I64
+    primary: I64
+    weight: I64
+    backup: I64
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, resolved: what it says of each policy that it speaks of, and how many of its rows cannot be used."""
+
+    plan: Plan
+    policies: Mapping[int, PlannedPolicy]
+    skipped: int
+
+    def acts(self, now_ms: int) -> bool:
+        """Whether it counts at this time of the store's clock."""
+        return self.plan.effective_at_ms <= now_ms < self.plan.hold_until_ms
+
+
+def resolve(arrays: Arrays, plan: Plan) -> Planned:
+    """Look up what a plan names, for the catalog with these sections. Takes time in proportion to rows and classes."""
+    by_service: dict[str, dict[tuple[str, str, str], PlanRow]] = {}
+    for row in plan.rows:
+        by_service.setdefault(row.service, {})[row.country, row.region, row.isp] = row
+    found: dict[int, PlannedPolicy] = {}
+    skipped = 0
+    for name, rows in by_service.items():
+        service = lookups.service_row(arrays, name)
+        if service < 0 or not arrays["service"]["flags"][service] & layout.SERVICE_DISPATCH:
+            skipped += len(rows)
+            continue
+        policy = int(arrays["service"]["policy"][service])
+        found[policy], unusable = _policy(arrays, policy, rows)
+        skipped += unusable
+    return Planned(plan, found, skipped)
+
+
+def _policy(arrays: Arrays, policy: int, rows: Mapping[tuple[str, str, str], PlanRow]) -> tuple[PlannedPolicy, int]:
+    """The rows of one policy, and how many of them cannot be used."""
+    edges, weights = lookups.pool(arrays, policy)
+    ids = lookups.edge_ids(arrays)
+    at_of = {
+        ids[row]: at for at, (row, weight) in enumerate(zip(edges.tolist(), weights.tolist(), strict=True)) if weight
+    }
+    fences = [lookups.text(arrays, row).split() for row in arrays["edge"]["fence"][edges].tolist()]
+    kept: dict[tuple[str, str, str], int] = {}
+    tables: list[tuple[list[int], list[int], list[int]]] = []
+    for key, row in rows.items():
+        primaries = [at_of.get(edge, -1) for edge, _ in row.primaries]
+        backups = [at_of.get(edge, -1) for edge in row.backups]
+        used = [*primaries, *backups]
+        if not primaries or min(used) < 0 or any(fences[at] and key[0] not in fences[at] for at in used):
+            continue
+        kept[key] = len(tables)
+        tables.append((primaries, [weight for _, weight in row.primaries], backups))
+    primary, weight, backup = (
+        np.array([_padded(row[column], filler) for row in tables], dtype=np.int64).reshape(len(tables), STEERING_WIDTH)
+        for column, filler in ((0, -1), (1, 0), (2, -1))
+    )
+    found = PlannedPolicy(
+        _row_of_class(arrays, policy, kept), primary, weight, backup, tuple("|".join(key) for key in kept)
+    )
+    return found, len(rows) - len(kept)
+
+
+def _row_of_class(arrays: Arrays, policy: int, kept: Mapping[tuple[str, str, str], int]) -> I64:
+    """Classes of a dispatched service have one country, region and ISP each: that of their first view."""
+    of_view = lookups.view_classes(arrays, policy)
+    classes, first = np.unique(of_view, return_index=True)
+    texts = {
+        row: lookups.text(arrays, row)
+        for row in {int(each) for column in _KEY for each in np.unique(arrays["view"][column])}
+    }
+    found = np.full(int(arrays["policy"]["classes"][policy]), -1, dtype=np.int64)
+    columns = [arrays["view"][column][first].tolist() for column in _KEY]
+    for cls, *key in zip(classes.tolist(), *columns, strict=True):
+        country, region, isp = (texts[row] for row in key)
+        for wanted in ((country, region, isp), (country, "", isp), (country, "", "")):
+            if wanted in kept:
+                found[cls] = kept[wanted]
+                break
+    return found
+
+
+def weigh(rows: PlannedPolicy, classes: npt.NDArray[Any], keep: I64, living: Mask) -> tuple[I64, Mask]:
+    """Weights of the pool's edges for some classes, shape (classes, edges), and which of these the plan decides.
+
+    ``keep`` tells of each edge how many millionths of a plan's weight it keeps, 0 of one that is dead or full.
+    """
+    row = rows.row_of_class[classes]
+    there = row >= 0
+    weights = np.zeros((len(row), len(keep)), dtype=np.int64)
+    if not there.any():
+        return weights, there
+    used, of_class = np.unique(row[there], return_inverse=True)
+    primary, weight, backup = rows.primary[used], rows.weight[used] * headroom.WEIGHT_SCALE, rows.backup[used]
+    dead = (primary >= 0) & ~living[primary]
+    heir_ok = (backup >= 0) & living[backup] & (keep[backup] > 0)
+    heir = np.where(heir_ok.any(axis=1), np.take_along_axis(backup, heir_ok.argmax(axis=1)[:, None], 1)[:, 0], -1)
+    shared = np.zeros((len(used), len(keep)), dtype=np.int64)
+    at = np.arange(len(used))[:, None]
+    np.add.at(shared, (at, np.where(primary >= 0, primary, 0)), np.where((primary >= 0) & ~dead, weight, 0))
+    inherited = np.where(dead, weight, 0).sum(axis=1)
+    has_heir = heir >= 0
+    np.add.at(shared, (np.flatnonzero(has_heir), heir[has_heir]), inherited[has_heir])
+    left = np.where((shared > 0) & (keep > 0), np.maximum(shared * keep // MILLION, 1), 0)
+    enough = 2 * left.sum(axis=1) >= weight.sum(axis=1)
+    decided = there.copy()
+    decided[there] = enough[of_class.reshape(-1)]
+    weights[decided] = left[of_class.reshape(-1)[enough[of_class.reshape(-1)]]]
+    return weights, decided
+
+
+def _padded(values: list[int], filler: int) -> list[int]:
+    return [*values, *[filler] * (STEERING_WIDTH - len(values))]

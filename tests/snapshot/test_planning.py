@@ -1,0 +1,259 @@
+"""Published plans as rows: which row a class finds, what death and load make of it, and which rows cannot be used."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from gslbtest.world import RESOLVER, World, world
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gslb.answer.explain import Explanation, explain
+from gslb.model.override import Override, Target
+from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+from gslb.model.report import Report, StoreState
+from gslb.snapshot import planning, steering
+from gslb.snapshot.planning import PlannedPolicy
+from gslb.wire.query import Ecs
+
+T = 1_800_000_000_000
+BERLIN, VODA, PARIS, ROME = "198.51.100.0/24", "198.51.101.0/24", "198.52.0.0/16", "198.53.0.0/16"
+EDGES = [("ber", "DE"), ("fra", "DE"), ("nyc", "US"), ("par", "FR"), ("zrh", "CH")]
+ZONES = {
+    "zones/edges.yaml": "edges:\n"
+    + "".join(
+        f"  {edge}: {{pop: {edge}, addresses: {{v4: [203.0.113.{host}], v6: ['2001:db8::{host}']}}, capacity: 10Gbps,"
+        f" location: {{country: {country}, lat: 50, lon: {host}}}{', fence: [US]' * (edge == 'nyc')}}}\n"
+        for host, (edge, country) in enumerate(EDGES, 1)
+    ),
+    "zones/isps.yaml": "isps: {dtag: {asns: [3320]}, voda: {asns: [3209]}}\n",
+    "zones/x.yaml": "zone: x.test.\nsoa: {mname: ns1, rname: h, serial: 1}\nrecords: {'@': {NS: ns1.other.test.}}\n"
+    "services:\n"
+    "  live: {pool: all, affinity: [country, continent], dispatch: true}\n"
+    "  twin: {pool: all, affinity: [country, continent], dispatch: true}\n"
+    "  local: {pool: all, affinity: [country, continent]}\n"
+    "pools:\n  all: {ber: 100, fra: 100, nyc: 100, par: 100, zrh: 0}\n",
+}
+TABLES = {
+    "data/isp/net.csv": "prefix,isp,country,region\n198.51.100.0/24,dtag,DE,BE\n198.51.101.0/24,voda,DE,BE\n"
+    "198.52.0.0/16,,FR,IDF\n198.53.0.0/16,,IT,\n"
+}
+
+
+@pytest.fixture(scope="module")
+def net() -> World:
+    return world(ZONES, TABLES)
+
+
+def row(view: str, backups: tuple[str, ...] = (), service: str = "live.x.test.", **primaries: int) -> PlanRow:
+    """Primaries by percent; the last takes what is left of the sum."""
+    weights = [round(PLAN_SUM * percent / 100) for percent in primaries.values()]
+    weights[-1] += PLAN_SUM - sum(weights)
+    return PlanRow(service, *view.split("|"), tuple(zip(primaries, weights, strict=True)), backups)
+
+
+def plan(*rows: PlanRow, **times: int) -> Plan:
+    return Plan("v7", "", T, **{"effective_at_ms": T, "hold_until_ms": T + 3_600_000, **times}, rows=rows)
+
+
+def told(net: World, published: Plan, client: str, service: str = "live", now_ms: int = T, **more: Any) -> Explanation:
+    network = ipaddress.ip_network(client)
+    steered = net.steered(StoreState(T, more.pop("reports", {}), plan=published, **more), now_ms)
+    ecs = Ecs(1 if network.version == 4 else 2, network.prefixlen, network.network_address.packed, b"")
+    name = b"".join(bytes((len(label),)) + label.encode() for label in (service, "x", "test")) + b"\0"
+    return explain(steered.catalog, steered.steering, name, ecs, RESOLVER)
+
+
+def shares(found: Explanation) -> dict[str, float]:
+    return {each.edge: round(100 * each.share_v4, 1) for each in found.candidates if each.share_v4}
+
+
+def said(edge: str, **more: Any) -> Report:
+    return Report(edge, 1, 1, T, **{"capacity_bps": 10**10, **more})
+
+
+def down(edge: str) -> Report:
+    return said(edge, health4="down", health6="down")
+
+
+WIDE = row("DE||", ber=30, par=70)
+LOCAL = {"ber": 50.0, "fra": 50.0}
+
+
+class Case(NamedTuple):
+    """A plan, what edges report, a client, and the shares in percent that follow; ``planned``: by the plan."""
+
+    why: str
+    rows: list[PlanRow]
+    wanted: dict[str, float]
+    reports: tuple[Report, ...] = ()
+    client: str = BERLIN
+    planned: bool = True
+
+
+CASES = [
+    Case("by country", [WIDE], {"ber": 30.0, "par": 70.0}),
+    Case("by country and ISP first", [WIDE, row("DE||dtag", fra=100)], {"fra": 100.0}),
+    Case("not for another ISP", [WIDE, row("DE||dtag", fra=100)], {"ber": 30.0, "par": 70.0}, client=VODA),
+    Case("by region and ISP before both", [WIDE, row("DE||dtag", fra=100), row("DE|BE|dtag", ber=100)], {"ber": 100.0}),
+    Case("a region without its ISP is not looked up", [row("DE|BE|", ber=100)], LOCAL, planned=False),
+    Case("no row: local policy", [WIDE], {"ber": 33.3, "fra": 33.3, "par": 33.3}, client=ROME, planned=False),
+    Case("a dead primary, no backup", [WIDE], {"par": 100.0}, (down("ber"),)),
+    Case(
+        "its share goes to the backup",
+        [row("DE||", ("fra",), ber=30, par=70)],
+        {"fra": 30.0, "par": 70.0},
+        (down("ber"),),
+    ),
+    Case(
+        "the next one where that is dead",
+        [row("DE||", ("fra", "par"), ber=30, par=70)],
+        {"par": 100.0},
+        (
+            down("ber"),
+            down("fra"),
+        ),
+    ),
+    Case(
+        "or full",
+        [row("DE||", ("fra", "par"), ber=30, par=70)],
+        {"par": 100.0},
+        (
+            down("ber"),
+            said("fra", load_bps=10_500_000_000),
+        ),
+    ),
+    Case(
+        "less than half is left",
+        [row("DE||", ber=70, par=30)],
+        {"fra": 50.0, "par": 50.0},
+        (down("ber"),),
+        planned=False,
+    ),
+    Case("half is left", [row("DE||", ber=49, par=51)], {"par": 100.0}, (down("ber"),)),
+    Case("95 % of capacity: as planned", [WIDE], {"ber": 30.0, "par": 70.0}, (said("ber", load_bps=9_500_000_000),)),
+    Case("100 %: half of its weight", [WIDE], {"ber": 17.6, "par": 82.4}, (said("ber", load_bps=10**10),)),
+    Case("105 %: nothing", [WIDE], {"par": 100.0}, (said("ber", load_bps=10_500_000_000),)),
+    Case(
+        "the agent's own headroom is local policy's",
+        [WIDE],
+        {"ber": 30.0, "par": 70.0},
+        (said("ber", load_bps=9_400_000_000, headroom_milli=0),),
+    ),
+    Case("slow start counts", [WIDE], {"ber": 4.1, "par": 95.9}, (said("ber", slow_since_ms=T),)),
+    Case("silent, and believed", [WIDE], {"ber": 30.0, "par": 70.0}, (replace(said("ber"), received_ms=T - 5000),)),
+    Case("silent for long", [WIDE], {"par": 100.0}, (replace(said("ber"), received_ms=T - 50_000),)),
+    Case("an edge that nobody knows", [row("DE||", ber=30, rio=70)], LOCAL, planned=False),
+    Case("a backup that nobody knows", [row("DE||", ("rio",), ber=100)], LOCAL, planned=False),
+    Case("weight 0 in the pool", [row("DE||", zrh=100)], LOCAL, planned=False),
+    Case("a broken fence", [row("DE||", nyc=100)], LOCAL, planned=False),
+    Case("a backup behind a fence", [row("DE||", ("nyc",), ber=100)], LOCAL, planned=False),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.why for case in CASES])
+def test_what_a_plan_does(net: World, case: Case) -> None:
+    found = told(net, plan(*case.rows), case.client, reports={each.edge: each for each in case.reports})
+    assert shares(found) == case.wanted
+    assert (found.plan == "v7") is case.planned
+    assert found.plan == "v7" or found.plan == "none (v7 has no row to go by here)"
+
+
+def test_other_services_are_not_spoken_of(net: World) -> None:
+    for service, why in (("twin", "none (v7 has no row to go by here)"), ("local", "none")):
+        found = told(net, plan(WIDE), BERLIN, service)
+        assert (shares(found), found.plan) == (LOCAL, why)
+
+
+TIMES = [(T - 1, False), (T, True), (T + 3_599_999, True), (T + 3_600_000, False)]
+
+
+@pytest.mark.parametrize(("now_ms", "acts"), TIMES)
+def test_it_counts_for_its_time(net: World, now_ms: int, acts: bool) -> None:
+    found = told(net, plan(WIDE), BERLIN, now_ms=now_ms)
+    assert (found.plan, shares(found)) == (("v7", {"ber": 30.0, "par": 70.0}) if acts else ("none", LOCAL))
+
+
+@pytest.mark.parametrize(("now_ms", "wanted"), [(T - 5000, T), (T, T + 3_600_000), (T + 3_600_000, None)])
+def test_when_it_is_due(net: World, now_ms: int, wanted: int | None) -> None:
+    assert steering.next_due_ms(net.catalog.arrays, StoreState(T, plan=plan(WIDE)), now_ms) == wanted
+
+
+SKIPPED = [
+    ([], 0),
+    ([WIDE], 0),
+    ([WIDE, row("FR||", nyc=100), row("US||", nyc=100)], 1),
+    ([row("DE||", service="local.x.test.", ber=100), row("DE||", service="no.x.test.", ber=100)], 2),
+    ([row("DE||", rio=100), row("FR||", ("rio",), ber=100)], 2),
+]
+
+
+@pytest.mark.parametrize(("rows", "skipped"), SKIPPED)
+def test_rows_that_cannot_be_used_are_counted(net: World, rows: list[PlanRow], skipped: int) -> None:
+    made = steering.build(net.catalog.arrays, StoreState(T, plan=plan(*rows)), T)
+    assert steering.Steering(made).note["skipped"] == skipped
+
+
+def test_resolved_once_and_used_again(net: World) -> None:
+    state = StoreState(T, plan=plan(WIDE))
+    kept = planning.resolve(net.catalog.arrays, plan(WIDE))
+    one, other = (steering.build(net.catalog.arrays, state, T, planned) for planned in (None, kept))
+    assert {name: array.tobytes() for name, array in one.items()} == {
+        name: array.tobytes() for name, array in other.items()
+    }
+
+
+def test_drains_and_pins_come_first(net: World) -> None:
+    drain = Override("d", "drain", Target(edge="ber"), T // 1000, T // 1000 + 60, reason="x")
+    pin = Override("p", "pin", Target(service="live.x.test."), T // 1000, T // 1000 + 60, edges=("fra",), reason="x")
+    assert shares(told(net, plan(WIDE), BERLIN, overrides={"d": drain})) == {"par": 100.0}
+    found = told(net, plan(WIDE), BERLIN, overrides={"p": pin})
+    assert shares(found) == {"fra": 100.0}
+    away = [line for line in told(net, plan(WIDE), BERLIN).lines() if line.startswith("not fra")]
+    assert away[0].startswith("not fra: plan v7 gives it nothing (")
+
+
+weighed = st.integers(1, 6).flatmap(
+    lambda edges: st.tuples(
+        st.lists(st.tuples(st.booleans(), st.integers(0, 1000)), min_size=edges, max_size=edges),
+        st.dictionaries(st.integers(0, edges - 1), st.integers(1, 100), min_size=1).map(
+            lambda each: list(each.items())
+        ),
+        st.lists(st.integers(0, edges - 1), max_size=3, unique=True),
+    )
+)
+
+
+@settings(derandomize=True, deadline=None)
+@given(weighed)
+def test_weighing_against_the_words(
+    drawn: tuple[list[tuple[bool, int]], list[tuple[int, int]], list[int]],
+) -> None:
+    """The same by the sentences of the module's docstring, one row at a time."""
+    edges, primaries, backups = drawn
+    living = [lives for lives, _ in edges]
+    keep = [milli * 1000 if lives else 0 for lives, milli in edges]
+    pad = [-1] * 16
+    policy = PlannedPolicy(
+        np.array([0, -1]),
+        np.array([([at for at, _ in primaries] + pad)[:16]]),
+        np.array([([weight for _, weight in primaries] + [0] * 16)[:16]]),
+        np.array([(backups + pad)[:16]]),
+        ("DE||",),
+    )
+    found, decided = planning.weigh(policy, np.array([1, 0]), np.array(keep), np.array(living))
+    wanted = [0] * len(edges)
+    for at, weight in primaries:
+        heirs = [at] if living[at] else [each for each in backups if living[each] and keep[each]]
+        if heirs:
+            wanted[heirs[0]] += weight << 16
+    wanted = [
+        max(1, weight * kept // 10**6) if weight and kept else 0 for weight, kept in zip(wanted, keep, strict=True)
+    ]
+    enough = 2 * sum(wanted) >= sum(weight << 16 for _, weight in primaries)
+    assert decided.tolist() == [False, enough]
+    assert found.tolist() == [[0] * len(edges), wanted if enough else [0] * len(edges)]
