@@ -8,13 +8,18 @@ dig:dnsutils
 unbound:unbound
 nsd:nsd
 redis-server:redis-server
+redis-sentinel:redis-sentinel
+nginx:nginx
+/usr/lib/nginx/modules/ngx_rtmp_module.so:libnginx-mod-rtmp
+openssl:openssl
 promtool:prometheus
 pdns_recursor:pdns-recursor
 "
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for need in $needs; do
-  command -v "${need%%:*}" >/dev/null 2>&1 || missing+=("${need##*:}")
+  there=${need%%:*}
+  [[ $there == /* && -e $there ]] || command -v "$there" >/dev/null 2>&1 || missing+=("${need##*:}")
 done
 # A Python without ensurepip cannot make a virtual environment (Debian ships it apart).
 "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gslbtest.process import free_port, program, running, wait_for_tcp
+from gslbtest.stores import RedisServer
 
 
 @contextlib.contextmanager
@@ -133,10 +134,5 @@ webserver=no
 @contextlib.contextmanager
 def redis(folder: Path, *arguments: str) -> Iterator[int]:
     """redis-server without persistence; gives its port."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    log = folder / "redis.log"
-    line = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with running([*line, "--dir", str(folder), *arguments], log) as process:
-        wait_for_tcp(process, log, port)
-        yield port
+    with RedisServer(folder, *arguments) as server:
+        yield server.port

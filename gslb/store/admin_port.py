@@ -1,0 +1,202 @@
+"""A server's admin port as something to write to, for those who cannot reach the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+from gslb.errors import GslbError
+from gslb.health import override as override_reading
+from gslb.health import report as report_reading
+from gslb.model.override import Override
+from gslb.model.report import Report
+from gslb.store.interface import Outcome, StoreError
+from gslb.store.redis_clock import StoreClock
+
+TIMEOUT_S: Final = 5.0
+CLOCK: Final = "gslb-clock-ms"
+"""The header of a reply that says what the store's clock is."""
+
+_REFUSED: Final = (400, 404, 409, 413, 422, 429)  # the request is at fault, not the server
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+class Reply(NamedTuple):
+    """HTTP code, body, and the store's clock in ms since 1970, None where the reply does not say it."""
+
+    code: int
+    body: bytes
+    clock_ms: int | None
+
+
+class AdminPort:
+    """Requests to one admin port, each over a connection of its own. ``place`` names it: ``192.0.2.1:8053``."""
+
+    def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
+        self.place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._host = host
+        self._port = port
+        self._timeout_s = timeout_s
+
+    def ask(
+        self, method: str, path: str, token: str | None, query: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        """Wait for the reply. Raises `StoreError` where nobody answers in time, or the token is refused."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        try:
+            target = f"{path}?{urlencode(query)}" if query else path
+            connection.request(method, target, body or None, headers | (_JSON if body else {}))
+            response = connection.getresponse()
+            found = Reply(response.status, response.read(), _whole(response.getheader(CLOCK, "")))
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise StoreError(f"no server answers on {self.place}: {reason}") from None
+        finally:
+            connection.close()
+        if found.code == 401:
+            raise StoreError(f"the server on {self.place} refuses the token; it stands in its state directory")
+        return found
+
+
+class AdminWriter:
+    """An `interface.Writer` over the admin port at ``http://HOST:PORT``.
+
+    ``token`` is the server's admin token, or for reports alone its report token. An override that would leave clients
+    of a service without a healthy edge is refused here: nobody is there to insist.
+    """
+
+    def __init__(self, url: str, token: str, timeout_s: float = TIMEOUT_S) -> None:
+        """Raises `GslbError` for a URL or a token that cannot be one."""
+        if not token or not token.isascii() or not token.isprintable():
+            raise GslbError(f"{_shown(url)}: a token of printable ASCII characters is needed to write there")
+        self._port = AdminPort(*_address(url), timeout_s)
+        self._token = token
+        self._clock = StoreClock()
+        self._closed = False
+
+    @property
+    def clock_ms(self) -> int:
+        """The clock of the server's store, by its latest replies; this machine's before the first."""
+        return self._clock.ms()
+
+    async def latest(self, edge: str) -> Report | None:
+        """As `Writer.latest`; None too for an edge that the server does not know."""
+        reply = await self._ask("GET", _report_path(edge))
+        if reply.code == 404:
+            return None
+        self._check(reply)
+        try:
+            found = report_reading.read_json(edge, reply.body)
+        except report_reading.ReportError as error:
+            raise self._unreadable(error) from None
+        if not isinstance(found, Report):
+            raise self._unreadable("a report without epoch and seq")
+        return found
+
+    async def report(self, report: Report) -> Outcome:
+        """As `Writer.report`; refused too for an edge that the server does not know, and what comes too often."""
+        body = json.dumps(report_reading.mapping(report)).encode()
+        return self._outcome(await self._ask("PUT", _report_path(report.edge), body))
+
+    async def overrides(self) -> tuple[Override, ...]:
+        """As `Writer.overrides`."""
+        reply = await self._ask("GET", "/v1/overrides")
+        self._check(reply)
+        try:
+            found = read_kept(reply.body)
+        except ValueError as error:
+            raise self._unreadable(error) from None
+        if not found.connected:
+            raise StoreError(f"the server on {self._port.place} cannot reach its store")
+        return found.overrides
+
+    async def override(self, override: Override) -> Outcome:
+        """As `Writer.override`; refused too where the server finds fault with it. ``reason`` tells everything."""
+        return self._outcome(await self._ask("POST", "/v1/overrides", override_reading.text(override).encode()))
+
+    async def close(self) -> None:
+        """As `Writer.close`."""
+        self._closed = True
+
+    async def _ask(self, method: str, path: str, body: bytes = b"") -> Reply:
+        if self._closed:
+            raise StoreError(f"the connection to the server on {self._port.place} is closed")
+        sent_s = time.monotonic()
+        reply = await asyncio.to_thread(self._port.ask, method, path, self._token, None, body)
+        if reply.clock_ms is not None:
+            self._clock.told(reply.clock_ms / 1000, sent_s, time.monotonic())
+        return reply
+
+    def _outcome(self, reply: Reply) -> Outcome:
+        if reply.code in _REFUSED:
+            return Outcome(False, detail(reply))
+        self._check(reply)
+        return Outcome(True)
+
+    def _check(self, reply: Reply) -> None:
+        if reply.code != 200:
+            raise StoreError(f"the server on {self._port.place}: {detail(reply)}")
+
+    def _unreadable(self, reason: object) -> StoreError:
+        return StoreError(f"the server on {self._port.place} gives what cannot be read: {reason}")
+
+
+class Kept(NamedTuple):
+    """Overrides as a server gives them, sorted by id; ``connected`` tells whether it can reach its store."""
+
+    overrides: tuple[Override, ...]
+    clock_ms: int
+    connected: bool
+
+
+def read_kept(body: bytes) -> Kept:
+    """The reply to ``GET /v1/overrides``. Raises `ValueError` with the reason where it is none."""
+    try:
+        told = json.loads(body)
+        rows = [{key: value for key, value in row.items() if key != "state"} for row in told["overrides"]]
+        return Kept(tuple(map(override_reading.read, rows)), int(told["clock_ms"]), bool(told["connected"]))
+    except override_reading.OverrideError as error:
+        raise ValueError(str(error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("not a list of overrides") from None
+
+
+def detail(reply: Reply) -> str:
+    """What a server says is wrong, for a person."""
+    try:
+        found: Any = json.loads(reply.body)["detail"]
+        if isinstance(found, list):  # FastAPI's own findings about a request
+            found = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in found)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        found = reply.body.decode("utf-8", "replace").strip()
+    return str(found) or f"HTTP {reply.code}"
+
+
+def _address(url: str) -> tuple[str, int]:
+    try:
+        split = urlsplit(url)
+        host, port = split.hostname, split.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or url.rstrip("/") != f"http://{split.netloc}" or "@" in split.netloc:
+        raise GslbError(f"{_shown(url)}: not the URL of an admin port, such as http://127.0.0.1:8053")
+    return host, port
+
+
+def _shown(url: str) -> str:
+    """Without what stands before an @, which may be a password."""
+    return repr(f"http://…@{url.rpartition('@')[2]}" if "@" in url else url)
+
+
+def _report_path(edge: str) -> str:
+    return f"/v1/edges/{quote(edge, safe='')}/report"
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if 0 < len(text) <= 15 and text.isascii() and text.isdigit() else None
