@@ -6,7 +6,9 @@ import asyncio
 import ipaddress
 import os
 import socket
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,12 +17,21 @@ from gslb import __version__
 from gslb.answer.explain import explain
 from gslb.errors import GslbError
 from gslb.model.names import to_text
+from gslb.server import live
+from gslb.server.drawn import Drawn
 from gslb.server.fleet import Fleet
+from gslb.server.keeping import Keeper
 from gslb.server.listen import Opened, drops
+from gslb.server.overrides import Orders
+from gslb.server.refusal import Refused
 from gslb.server.reload import Reloader
+from gslb.server.reports import Reports
 from gslb.server.settings import Endpoint, Settings
 from gslb.server.snapshots import Snapshots
-from gslb.server.status import ReloadStatus, Status, WorkerStatus
+from gslb.server.status import Live, ReloadStatus, Status, WorkerStatus
+from gslb.snapshot.catalog import Catalog
+from gslb.snapshot.steering import Steering
+from gslb.store.interface import Store
 from gslb.wire.query import Ecs
 from gslb.zone.names import owner
 
@@ -39,8 +50,15 @@ class Control:
         fleet: Fleet,
         snapshots: Snapshots,
         reloader: Reloader,
+        store: Store,
+        keeper: Keeper,
+        at: Callable[[int], tuple[Catalog, Steering]],
     ) -> None:
+        """``at`` gives what was answered from at a time, in ms since 1970; it raises `GslbError` where nobody knows."""
         self.draining = False
+        self.reports = Reports(store, self._is_known)
+        self.orders = Orders(store, lambda: snapshots.catalog)
+        self.drawn = Drawn(lambda: [slot.cells for slot in fleet.slots], lambda: fleet.edge_slots)
         self._settings = settings
         self._listen = tuple(map(str, opened.endpoints))
         self._transports = opened.transports
@@ -48,10 +66,16 @@ class Control:
         self._fleet = fleet
         self._snapshots = snapshots
         self._reloader = reloader
+        self._store = store
+        self._keeper = keeper
+        self._at = at
+        self._known: tuple[Catalog, frozenset[str]] | None = None
+        self._space: tuple[Catalog, list[live.F64]] | None = None
+        self._tables: tuple[live.Served, live.Tables] | None = None
+        self._computing = threading.Lock()
         self._started_s = time.time()
         self._drops: dict[Any, int] = {}
         self._reloads: set[asyncio.Task[ReloadStatus]] = set()
-        self._metrics: Any = None
 
     def status(self) -> Status:
         """What the server says of itself."""
@@ -65,9 +89,10 @@ class Control:
             listen=self._listen,
             transports=self._transports,
             admin=self._admin,
-            store=self._settings.store,
+            store=self._settings.shown_store,
             reload=self._reloader.status,
             steering=self._snapshots.status,
+            live=self._live(),
             workers=tuple(
                 WorkerStatus(slot.pid, slot.listening, slot.restarts, slot.since_s) for slot in self._fleet.slots
             ),
@@ -80,19 +105,76 @@ class Control:
             found.edges = len(catalog.edges)
         return found
 
-    def metrics(self) -> bytes:
-        """The Prometheus exposition."""
-        if self._metrics is None:
-            from gslb.server.metrics import Metrics
+    def _live(self) -> Live:
+        served = self._snapshots.served
+        return Live(
+            connected=self._store.connected,
+            age_s=self._store.age_s,
+            now_ms=self._store.now_ms,
+            clock_ms=self._store.clock_ms,
+            faults=dict(self._store.faults),
+            overrides=len(live.active(served.state.overrides.values(), served.now_ms)) if served else 0,
+            plan=str(served.steering.note.get("plan", "")) if served else "",
+            saved_s=self._keeper.saved_s,
+            not_saved=self._keeper.failed,
+        )
 
-            self._metrics = Metrics(
-                self.status,
-                lambda: [slot.cells for slot in self._fleet.slots],
-                lambda: self._fleet.edge_slots,
-                self.drops,
-            )
-        found: bytes = self._metrics.text()
-        return found
+    @property
+    def clock_ms(self) -> int:
+        """The store's clock."""
+        return self._store.clock_ms
+
+    async def metrics(self) -> bytes:
+        """The Prometheus exposition."""
+        from gslb.server.live_metrics import Moment
+        from gslb.server.metrics import Scrape, exposition
+
+        served, drawn = self._snapshots.served, self.drawn.shares()
+        scrape = Scrape(
+            status=self.status(),
+            counters=[slot.cells for slot in self._fleet.slots],
+            edge_slots=dict(self._fleet.edge_slots),
+            drops=self.drops(),
+            reloads=self._reloader.durations,
+            steering=self._snapshots.durations,
+            live=lambda: Moment(served, self._tables_of(served), drawn) if served else None,
+        )
+        return await asyncio.to_thread(exposition, scrape)
+
+    async def edges(self) -> live.Edges:
+        """Every edge as answers see it. Raises `Refused` before anything is served."""
+        served = self._served()
+        rows = await asyncio.to_thread(lambda: self._tables_of(served).edges())
+        return live.Edges(self.clock_ms, served.state.now_ms, self._store.connected, self._store.age_s, rows)
+
+    async def services(self) -> live.Services:
+        """Every service as answers see it. Raises `Refused` before anything is served."""
+        served = self._served()
+        rows = await asyncio.to_thread(lambda: self._tables_of(served).services())
+        return live.Services(self.clock_ms, served.state.now_ms, self._store.connected, self._store.age_s, rows)
+
+    def _served(self) -> live.Served:
+        if self._snapshots.served is None:
+            raise Refused(503, "nothing is served yet")
+        return self._snapshots.served
+
+    def _tables_of(self, served: live.Served) -> live.Tables:
+        """Computed once for each steering; called in threads."""
+        with self._computing:
+            if self._space is None or self._space[0] is not served.catalog:
+                self._space = served.catalog, live.known_space(served.catalog)
+            if self._tables is None or self._tables[0] is not served:
+                self._tables = served, live.Tables(served, self._space[1])
+            return self._tables[1]
+
+    def _is_known(self, edge: str) -> bool:
+        """Whether the catalog that answers has such an edge."""
+        catalog = self._snapshots.catalog
+        if catalog is None:
+            return False
+        if self._known is None or self._known[0] is not catalog:
+            self._known = catalog, frozenset(catalog.edge_ids)
+        return edge in self._known[1]
 
     def drops(self) -> int:
         """Packets lost in full receive buffers since the start; the kernel counts in 32 bits, this does not wrap."""
@@ -102,21 +184,29 @@ class Control:
                 self._drops[sock] = last + ((drops(sock) - last) & 0xFFFFFFFF)
         return sum(self._drops.values())
 
-    def explain(self, name: str, subnet: str, qtype: str) -> object:
-        """Why a client gets what it gets, as data and as lines; raises `GslbError` for what cannot be asked."""
-        catalog, steering = self._snapshots.catalog, self._snapshots.steering
-        if catalog is None or steering is None:
-            raise GslbError("nothing is served yet")
+    async def explain(self, name: str, subnet: str, qtype: str, at_ms: int | None = None) -> object:
+        """Why a client gets what it gets, or got at ``at_ms`` (ms since 1970), as data and as lines.
+
+        Raises `Refused` for what cannot be asked (400), and where what was answered from then is not known (404).
+        """
         try:
             lower = owner(name, b"\0")
+            client = _ecs(subnet) if subnet else None
         except ValueError as error:
-            raise GslbError(str(error)) from None
-        told = explain(catalog, steering, lower, _ecs(subnet) if subnet else None, _RESOLVER)
+            raise Refused(400, str(error)) from None
+        if at_ms is None:
+            catalog, steering = self._served()[:2]
+        else:
+            try:
+                catalog, steering = await asyncio.to_thread(self._at, at_ms)
+            except GslbError as error:
+                raise Refused(404, str(error)) from None
+        told = explain(catalog, steering, lower, client, _RESOLVER)
         told = msgspec.structs.replace(told, answers=[each for each in told.answers if each.qtype == qtype])
         return {**msgspec.to_builtins(told), "lines": list(told.lines())}
 
     async def reload(self, *, force: bool = False) -> ReloadStatus:
-        """Read the files now. While the server ends, an HTTP 503 says so instead."""
+        """Read the files now. Raises `Refused` while the server ends."""
         if not self.draining:
             task = asyncio.ensure_future(self._reloader.reload(force=force))
             self._reloads.add(task)
@@ -126,9 +216,7 @@ class Control:
             except asyncio.CancelledError:
                 if not self.draining:
                     raise
-        from fastapi import HTTPException  # who asks has it loaded; the start does without
-
-        raise HTTPException(503, "the server is ending")
+        raise Refused(503, "the server is ending")
 
     async def end(self) -> None:
         """The server ends: no more reloads, and those under way are given up."""
@@ -149,9 +237,12 @@ class Control:
 
 
 def _ecs(text: str) -> Ecs:
-    """A client subnet as `dig +subnet=` takes it: an address, or a prefix whose bits beyond its length do not count."""
+    """A client subnet as `dig +subnet=` takes it: an address, or a prefix whose bits beyond its length do not count.
+
+    Raises `ValueError` with the reason.
+    """
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise GslbError(f"{text!r} is neither an address nor a prefix") from None
+        raise ValueError(f"{text!r} is neither an address nor a prefix") from None
     return Ecs(1 if network.version == 4 else 2, network.prefixlen, network.network_address.packed, b"")

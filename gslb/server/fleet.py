@@ -26,6 +26,8 @@ from gslb.server.meta import RateLimit
 
 ACK_S = 60.0
 """For how long a swap waits for a worker that neither takes it nor dies; then it is killed."""
+STEER_S = 1.0
+"""For how long new steering waits for a worker before the next may be made; the others are not to wait for it."""
 EXIT_S = 10.0
 """For how long draining workers may take before they are killed."""
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -51,6 +53,7 @@ class Slot:
     deaths: int = 0
     read_by: Slot | None = None  # who reads its sockets meanwhile
     unanswered: dict[int, asyncio.Future[str]] = field(default_factory=dict)
+    owed: bool = False  # newer steering, once it has answered what it was told
 
     @property
     def pid(self) -> int:
@@ -140,11 +143,34 @@ class Fleet:
             raise GslbError("the server is ending")
 
     async def steer(self, steering: int) -> None:
-        """Have all workers answer with new steering for the catalog they have; the descriptor becomes ours."""
+        """Have all workers answer with new steering for the catalog they have; the descriptor becomes ours.
+
+        Returns when each worker took it, or after `STEER_S`: a worker that is late gets the newest once it is done with
+        what it has, and is killed where it does not respond within `ACK_S`.
+        """
         _close(self._steering)
         self._steering = steering
-        if errors := await self._tell(frames.Steer(0)):
-            self._log.error("the workers refuse a steering snapshot", reasons=errors)
+        if self._draining:
+            return
+        told = [slot for slot in self.slots if slot.channel]
+        for slot in told:
+            slot.owed = bool(slot.unanswered)
+        if tasks := [self._steer(slot) for slot in told if not slot.owed]:
+            await asyncio.wait(tasks, timeout=STEER_S)
+
+    def _steer(self, slot: Slot) -> asyncio.Task[None]:
+        slot.owed = False
+        task = asyncio.ensure_future(self._steered(slot, self._ask(slot, frames.Steer(0))))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _steered(self, slot: Slot, future: asyncio.Future[str]) -> None:
+        done, _ = await asyncio.wait((future,), timeout=ACK_S)
+        if not done:
+            self._kill(slot)
+        elif error := future.result():
+            self._log.error("a worker refuses a steering snapshot", worker=slot.index, reason=error)
 
     async def drain(self) -> None:
         """Have all workers answer what has come in and end."""
@@ -177,7 +203,12 @@ class Fleet:
             self._edge_slot[edge] = 0 if full else len(self._edge_slot) + 1
         return self._edge_slot[edge]
 
-    async def _tell(self, frame: frames.Swap | frames.Steer) -> list[str]:
+    def _kill(self, slot: Slot) -> None:
+        self._log.error("worker does not respond and is killed", worker=slot.index, pid=slot.pid)
+        if slot.process and slot.pid:
+            slot.process.kill()
+
+    async def _tell(self, frame: frames.Swap) -> list[str]:
         """Tell all workers; the errors of those that refuse. One that does not respond is killed and replaced.
 
         Workers that are to end are told nothing more.
@@ -188,10 +219,8 @@ class Fleet:
         if not waiting:
             return []
         done, late = await asyncio.wait(waiting, timeout=ACK_S)
-        for slot in (waiting[future] for future in late):
-            self._log.error("worker does not respond and is killed", worker=slot.index, pid=slot.pid)
-            if slot.process and slot.pid:
-                slot.process.kill()
+        for future in late:
+            self._kill(waiting[future])
         return sorted({future.result() for future in done} - {""})
 
     def _ask(self, slot: Slot, frame: frames.Swap | frames.Steer) -> asyncio.Future[str]:
@@ -219,7 +248,7 @@ class Fleet:
                 channel.close()
                 raise
         # Only now, so that whoever tells all workers something tells this one after what stands above.
-        slot.channel = channel
+        slot.channel, slot.owed = channel, False
         if self._swap:
             self._ask(slot, self._swap)
 
@@ -229,6 +258,8 @@ class Fleet:
                 future.set_result(frame.error)
             if not frame.error:
                 self._answers(slot)
+            if slot.owed and not slot.unanswered and not self._draining:
+                self._steer(slot)
 
     def _answers(self, slot: Slot) -> None:
         """A worker took a snapshot: from now on it reads its own sockets."""

@@ -5,56 +5,67 @@ Labels are bounded: never a name, a prefix or a client. Check with ``promtool ch
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gslb.server import cells
+from gslb.server import cells, live_metrics
+from gslb.server.durations import Durations
+from gslb.server.live_metrics import Moment
 from gslb.server.status import Status
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-class Metrics(Collector):
-    """Everything of one server. ``status`` is asked at scrape, ``fleet`` gives cells, edges and socket drops."""
+class Scrape(NamedTuple):
+    """What there is to tell at one moment: the workers' cells, the cell of each edge, packets lost in sockets, how long
+    things took, and what is live (None before anything is served)."""
 
-    def __init__(
-        self,
-        status: Callable[[], Status],
-        counters: Callable[[], Sequence[memoryview]],
-        edge_slots: Callable[[], Mapping[str, int]],
-        drops: Callable[[], int],
-    ) -> None:
-        self._status = status
-        self._counters = counters
-        self._edge_slots = edge_slots
-        self._drops = drops
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        self._lock = threading.Lock()
+    status: Status
+    counters: Sequence[memoryview]
+    edge_slots: Mapping[str, int]
+    drops: int
+    reloads: Durations
+    steering: Durations
+    live: Callable[[], Moment | None]
 
-    def text(self) -> bytes:
-        """The exposition in Prometheus' text form."""
-        with self._lock:
-            return generate_latest(self._registry)
+
+def exposition(scrape: Scrape) -> bytes:
+    """All metrics in Prometheus' text form; may be called in a thread."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Once(scrape))
+    return generate_latest(registry)
+
+
+class _Once(Collector):
+    """The metrics of one scrape."""
+
+    def __init__(self, scrape: Scrape) -> None:
+        self._scrape = scrape
 
     def describe(self) -> list[Metric]:
-        """Nothing: no other collector shares the registry, and a scrape at registration would ask for too much."""
+        """Nothing: no other collector shares the registry, and to collect at registration would be to do it twice."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, from the cells of all workers and the status of the control process."""
-        sums = _Sums(self._counters())
+        scrape = self._scrape
+        sums = _Sums(scrape.counters)
         yield from _traffic(sums)
-        yield from _edges(sums, self._edge_slots())
+        yield from _edges(sums, scrape.edge_slots)
         yield from _trouble(sums)
         yield _counter(
-            "gslb_udp_receive_drops", "Packets lost because a socket's receive buffer was full.", self._drops()
+            "gslb_udp_receive_drops", "Packets lost because a socket's receive buffer was full.", scrape.drops
         )
-        yield from _control(self._status())
+        yield from _control(scrape.status)
+        yield _histogram("gslb_reload_seconds", "How long readings of zones and data took.", scrape.reloads)
+        yield _histogram("gslb_steering_build_seconds", "How long steering snapshots took to build.", scrape.steering)
+        yield from live_metrics.of_store(scrape.status)
+        if moment := scrape.live():
+            yield from live_metrics.of_moment(moment)
 
 
 class _Sums:
@@ -72,6 +83,10 @@ class _Sums:
 
 def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(name, text, value=value)
+
+
+def _histogram(name: str, text: str, durations: Durations) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=list(durations.buckets()), sum_value=durations.sum_s)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -152,6 +167,11 @@ def _control(status: Status) -> Iterator[Metric]:
     yield results
     yield _gauge("gslb_reload_failed", "1 while the files on disk have errors.", float(reload.state == "failed"))
     yield _gauge("gslb_reload_pending", "1 while a change waits for apply --force.", float(reload.state == "pending"))
+    yield _gauge(
+        "gslb_reload_not_remembered",
+        "1 while what is served could not be remembered for the next start.",
+        float(reload.state == "ok" and bool(reload.errors)),
+    )
     yield _gauge("gslb_reload_duration_seconds", "How long the last reload took.", reload.seconds)
     yield _gauge("gslb_reload_timestamp_seconds", "When the last reload ended.", reload.at_s)
     yield _counter("gslb_steering_builds", "Steering snapshots built.", status.steering.builds)

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from gslb.errors import ConfigErrors, GslbError
+from gslb.server.durations import RELOAD_S, Durations
 from gslb.server.status import Built, Fault, Pending, ReloadStatus
 
 SETTLE_S = 0.05
@@ -36,6 +37,7 @@ class Reloader:
         remember: Callable[[Built], Awaitable[None]],
     ) -> None:
         self.status = ReloadStatus()
+        self.durations = Durations(RELOAD_S)
         self._read = read
         self._build = build
         self._take = take
@@ -86,6 +88,7 @@ class Reloader:
             self.status.counts[result] += 1
             self.status.at_s = time.time()
             self.status.seconds = time.monotonic() - begun
+            self.durations.add(self.status.seconds)
             if result != "unchanged" or self.status.state != before:
                 self._tell(result)
             return self.status

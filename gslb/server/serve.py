@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,10 +20,15 @@ import uvloop
 
 from gslb import __version__
 from gslb.errors import ConfigErrors, GslbError
+from gslb.model.report import StoreState
 from gslb.server import frames, listen, statedir
 from gslb.server.catalogs import Catalogs
 from gslb.server.control import Control
+from gslb.server.drawn import EVERY_S
 from gslb.server.fleet import Fleet
+from gslb.server.history import History
+from gslb.server.keeping import Keeper
+from gslb.server.live import Served
 from gslb.server.log import Lossy, configure
 from gslb.server.meta import read_meta
 from gslb.server.notify import Notifier, listen_fds
@@ -31,13 +37,16 @@ from gslb.server.settings import SECRET_BYTES, Settings, read_secrets
 from gslb.server.snapshots import Snapshots
 from gslb.server.status import Built
 from gslb.server.watch import watch
-from gslb.store.memory import MemoryStore
+from gslb.store import kept, opening
+from gslb.store.interface import Store
 
 Made = TypeVar("Made")
 
 OK = 0
 FAILURE = 1
 NO_CONFIGURATION = 78
+STORE_FIRST_S = 0.5
+"""For how long the first answers wait for the store, at most; workers are started meanwhile."""
 ADMIN_AFTER_S = 2.0
 """When the admin port begins to answer, at the latest; its libraries are loaded after the first answers are ready."""
 
@@ -47,15 +56,17 @@ def run(settings: Settings) -> int:
     configure(settings.log_level)
     settings = settings.model_copy(update={"state": settings.state.absolute()})
     try:
-        held = _in_state(statedir.lock, settings.state)
+        locked = _in_state(statedir.lock, settings.state)
         handed = listen_fds(os.environ)
         if handed:
             opened = listen.adopt(handed, settings.workers, settings.receive_buffer)
         else:
             opened = listen.open_all(settings.listen, settings.workers, settings.receive_buffer)
         admin = listen.listen_admin(settings.admin)
-        token = _in_state(statedir.admin_token, settings.state)
+        tokens = _in_state(_tokens, settings.state)
         keys = _secrets(settings)
+        held = _held(settings.state)
+        store = opening.open_store(settings.store, held)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return NO_CONFIGURATION
@@ -63,9 +74,9 @@ def run(settings: Settings) -> int:
         print(f"gslb: {error}", file=sys.stderr)
         return FAILURE
     try:
-        return uvloop.run(_Process(settings, opened, admin, token, keys).run())
+        return uvloop.run(_Process(settings, opened, admin, tokens, keys, store, held).run())
     finally:
-        os.close(held)
+        os.close(locked)
 
 
 def _in_state(make: Callable[[Path], Made], state: Path) -> Made:
@@ -74,6 +85,20 @@ def _in_state(make: Callable[[Path], Made], state: Path) -> Made:
         return make(state)
     except OSError as error:
         raise GslbError(f"the state directory {state} cannot be used: {error.strerror}") from None
+
+
+def _tokens(state: Path) -> tuple[str, str]:
+    """Of the admin port: for everything, and for reports alone."""
+    return statedir.admin_token(state), statedir.report_token(state)
+
+
+def _held(state: Path) -> StoreState:
+    """What the store held when the server last ran; nothing where that cannot be read, which is told."""
+    try:
+        return kept.load(state)
+    except (GslbError, OSError) as error:
+        structlog.get_logger("gslb.serve").error("the state kept on disk cannot be used", reason=str(error))
+        return StoreState()
 
 
 def _say(stream: Any, *lines: object) -> None:
@@ -91,11 +116,18 @@ class _Process:
     """Everything put together, and its life from start to drain."""
 
     def __init__(
-        self, settings: Settings, opened: listen.Opened, admin: socket.socket, token: str, keys: tuple[bytes, ...]
+        self,
+        settings: Settings,
+        opened: listen.Opened,
+        admin: socket.socket,
+        tokens: tuple[str, str],
+        keys: tuple[bytes, ...],
+        store: Store,
+        held: StoreState,
     ) -> None:
         self._settings = settings
         self._admin = admin
-        self._token = token
+        self._tokens = tokens
         self._keys = keys
         self._notifier = Notifier(os.environ)
         self._log: Any = structlog.get_logger("gslb.serve")
@@ -111,11 +143,15 @@ class _Process:
             tcp_idle_s=settings.tcp_idle_s,
         )
         self._fleet = Fleet(opened, start)
-        self._store = MemoryStore()
-        self._snapshots = Snapshots(self._fleet, self._store, self._identity)
+        self._store = store
+        self._keeper = Keeper(store, settings.state, held)
+        self._history = History(settings.state, lambda: store.clock_ms)
+        self._snapshots = Snapshots(self._fleet, store, self._identity, self._steered)
         self._catalogs = Catalogs(settings.zones, settings.data, settings.state)
         self._reloader = Reloader(self._catalogs.generation, self._catalogs.build, self._take, self._remember)
-        self._control = Control(settings, opened, admin, self._fleet, self._snapshots, self._reloader)
+        self._control = Control(
+            settings, opened, admin, self._fleet, self._snapshots, self._reloader, store, self._keeper, self._history.at
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
@@ -138,6 +174,8 @@ class _Process:
             self._notifier.stopping()
             await self._control.end()
             await _cancel(*self._tasks)
+            if code == OK:
+                await self._keeper.end()
             await self._store.close()
             await self._fleet.drain()
             self._admin_stop.set()
@@ -149,7 +187,8 @@ class _Process:
     async def _start(self) -> int:
         """From nothing to answering; the exit code where that cannot be."""
         self._spawn(watch((self._settings.zones, self._settings.data), self._reloader.request))
-        await self._fleet.start()
+        await opening.begin(self._store)
+        await asyncio.gather(self._fleet.start(), self._first_state())
         await self._take_kept()
         await self._reloader.reload()
         if self._snapshots.catalog is None:
@@ -164,9 +203,30 @@ class _Process:
         gc.freeze()
         self._spawn(self._snapshots.run())
         self._spawn(self._reloader.run())
+        self._spawn(self._keeper.run())
+        self._spawn(self._count())
         if self._notifier.watchdog_s:
             self._spawn(self._breathe(self._notifier.watchdog_s))
         return OK
+
+    async def _first_state(self) -> None:
+        """Wait for the store, but not for long: what it held last is good enough to begin with."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STORE_FIRST_S):
+                while not self._store.connected:  # noqa: ASYNC110 changes() is for one who follows
+                    await asyncio.sleep(0.01)
+
+    async def _count(self) -> None:
+        """Look at how answers are spread, now and then."""
+        while True:
+            self._control.drawn.sample(time.monotonic())
+            await asyncio.sleep(EVERY_S)
+
+    def _steered(self, served: Served, cause: str) -> None:
+        """Called in a thread, one call at a time."""
+        states = served.steering.arrays["edge_state"]
+        connected = self._store.connected
+        self._history.steered(served.catalog, served.state, states, served.now_ms, cause, connected)
 
     async def _take_kept(self) -> None:
         """Serve what was applied last at once; what the files say now is then compared with it."""
@@ -239,7 +299,7 @@ class _Process:
             self._admin.close()
             return
         module = await asyncio.to_thread(_admin_module)
-        await module.serve(module.build_app(self._control, self._token), self._admin, self._admin_stop)
+        await module.serve(module.build_app(self._control, *self._tokens), self._admin, self._admin_stop)
 
     def _identity(self) -> frames.Identity:
         settings = self._settings

@@ -19,6 +19,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gslb.errors import ConfigError, ConfigErrors, GslbError
+from gslb.store import redis_url
+from gslb.store.opening import MEMORY, check_url
 
 DEFAULT_FILE = Path("/etc/gslb/gslb.toml")
 SECRET_BYTES = 16
@@ -94,8 +96,8 @@ def _secret(value: object) -> object:
 
 
 def _store(value: object) -> object:
-    if isinstance(value, str) and value != "memory://":
-        raise ValueError(f"{value!r} is not a store this version knows: memory://")
+    if isinstance(value, str):
+        check_url(value)
     return value
 
 
@@ -150,6 +152,11 @@ class Settings(BaseModel):
     tcp_idle_s: float = Field(10.0, ge=0.1, le=3600)
     receive_buffer: int = Field(4 * 1024 * 1024, ge=4096)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def shown_store(self) -> str:
+        """The store's URL without what is secret in it."""
+        return self.store if self.store == MEMORY else redis_url.parse(self.store).shown
 
 
 def load(

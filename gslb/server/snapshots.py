@@ -1,8 +1,15 @@
-"""What is served: a catalog and the steering that fits it, here for explanations and in the workers for answers."""
+"""What is served: a catalog and the steering that fits it, here for explanations and in the workers for answers.
+
+Steering is made anew when the store changes, and at the moments when the same entries begin to mean something else: an
+override begins, slow start goes on. Those follow the store's clock, cut to whole seconds, so that servers whose clocks
+differ a little change their answers at the same ones. A first change is acted on at once; while changes go on there
+are at most ten snapshots a second.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import mmap
 import os
@@ -14,85 +21,199 @@ from typing import Any
 import structlog
 
 from gslb.errors import GslbError
+from gslb.model.report import StoreState
 from gslb.server import frames
+from gslb.server.durations import STEERING_S, Durations
 from gslb.server.fleet import Fleet
+from gslb.server.live import Served
+from gslb.server.log import Sparing
 from gslb.server.meta import RateLimit
 from gslb.server.status import SteeringStatus
-from gslb.snapshot import layout
+from gslb.snapshot import layout, planning
 from gslb.snapshot import steering as making
 from gslb.snapshot.catalog import Catalog
+from gslb.snapshot.planning import Planned
 from gslb.snapshot.steering import Steering
 from gslb.store import files
 from gslb.store.interface import Store
 
 LEAST_S = 0.1
 """Between two steering snapshots: a storm of reports costs no more than ten a second."""
+AGAIN_S = 1.0
+"""After a fault of steering, and of following the store."""
+LOOK_S = 5.0
+"""The longest wait for a moment of the store's clock: what is known of that clock may change meanwhile."""
+BACK_MS = 2000
+"""The store's clock may seem to go back by so much, as it comes to be known better: then it stands still instead."""
+
+Steered = Callable[[Served, str], None]
+"""Told what is served now, and why it changed; called in a thread, one call at a time."""
 
 
 class Snapshots:
     """The pair that is served. ``identity`` is asked at every swap, so that cookie secrets can change."""
 
-    def __init__(self, fleet: Fleet, store: Store, identity: Callable[[], frames.Identity]) -> None:
-        self.catalog: Catalog | None = None
-        self.steering: Steering | None = None
+    def __init__(
+        self, fleet: Fleet, store: Store, identity: Callable[[], frames.Identity], steered: Steered | None = None
+    ) -> None:
+        self.served: Served | None = None
         self.taken_s = 0.0
         self.status = SteeringStatus()
+        self.durations = Durations(STEERING_S)
         self._fleet = fleet
         self._store = store
         self._identity = identity
+        self._steered = steered
         self._rate_limit: RateLimit | None = None
         self._lock = asyncio.Lock()
+        self._acted_ms = 0
+        self._due_ms: int | None = None
+        self._planned: tuple[Catalog, Planned] | None = None
+        self._changed = False
+        self._wake = asyncio.Event()
         self._log: Any = structlog.get_logger("gslb.snapshots")
+        self._sparing = Sparing(self._log)
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """The catalog that answers, once there is one."""
+        return self.served.catalog if self.served else None
+
+    @property
+    def steering(self) -> Steering | None:
+        """The steering that answers with it."""
+        return self.served.steering if self.served else None
 
     async def take(self, path: Path, rate_limit: RateLimit | None) -> None:
         """Have the catalog in ``path`` served. Raises `GslbError` where it cannot be, and then nothing has changed."""
         async with self._lock:
             catalog, fd = await asyncio.to_thread(_open, path)
-            await self._serve(catalog, fd, rate_limit)
+            await self._serve(catalog, fd, rate_limit, "catalog")
 
     async def again(self) -> None:
         """Tell the workers once more, with the identity of now."""
         async with self._lock:
-            if self.catalog is not None:
-                await self._serve(self.catalog, os.dup(self._fleet.catalog), self._rate_limit)
+            if self.served is not None:
+                await self._serve(self.served.catalog, os.dup(self._fleet.catalog), self._rate_limit, "identity")
 
-    async def steer(self) -> None:
+    async def steer(self, cause: str = "store") -> None:
         """Make steering for the store's state of now, and have it used."""
         async with self._lock:
-            if self.catalog is None:
+            if self.served is None:
                 return
-            self.steering, fd = await self._make(self.catalog)
+            self.served, fd = await self._make(self.served.catalog)
             await self._fleet.steer(fd)
+            await self._tell(cause)
 
     async def run(self) -> None:
-        """Steer when the store changes, until cancelled. Store time moves with its entries, so nothing else matters."""
-        async for _ in self._store.changes():
-            try:
-                await self.steer()
-            except Exception:
-                self._log.exception("steering met a fault of this program; the former stays")
-            await asyncio.sleep(LEAST_S)
-
-    async def _serve(self, catalog: Catalog, fd: int, rate_limit: RateLimit | None) -> None:
+        """Steer when the store changes and when it is due, until cancelled or the store is closed."""
+        following = asyncio.ensure_future(self._follow())
+        following.add_done_callback(lambda _: self._note_change())
+        begun_s = -LEAST_S
         try:
-            steering, memory = await self._make(catalog)
+            while True:
+                cause = await self._until_due()
+                await asyncio.sleep(max(0.0, begun_s + LEAST_S - time.monotonic()))
+                if following.done():
+                    return
+                begun_s = time.monotonic()
+                self._changed = False
+                try:
+                    await self.steer(cause)
+                except Exception:
+                    self._due_ms = None
+                    self._sparing.error(
+                        "steering met a fault of this program; the former stays", "fault", exc_info=True
+                    )
+                    asyncio.get_running_loop().call_later(AGAIN_S, self._note_change)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        """Note each change; what changed between the last snapshot and this call counts too."""
+        while True:
+            changes = self._store.changes()
+            if self.served is not None and await self._store.state() != self.served.state:
+                self._note_change()
+            try:
+                async for _ in changes:
+                    self._note_change()
+            except Exception:
+                self._sparing.error("following the store met a fault of this program", "follow", exc_info=True)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
+
+    def _note_change(self) -> None:
+        self._changed = True
+        self._wake.set()
+
+    async def _until_due(self) -> str:
+        """Wait for a change, or for the store's clock to come to where the same entries make other steering; which."""
+        while not self._changed:
+            wait_s = LOOK_S
+            if self._due_ms is not None:
+                # The clock is cut to whole seconds: nothing differs before the next one.
+                wait_s = (-(-self._due_ms // 1000) * 1000 - self._store.clock_ms) / 1000
+                if wait_s <= 0:
+                    return "time"
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(wait_s, LOOK_S))
+        return "store"
+
+    async def _serve(self, catalog: Catalog, fd: int, rate_limit: RateLimit | None, cause: str) -> None:
+        try:
+            served, memory = await self._make(catalog)
         except BaseException:
             os.close(fd)
             raise
         await self._fleet.swap(fd, catalog.edge_ids, memory, self._identity(), rate_limit)
-        self.catalog, self.steering, self.taken_s, self._rate_limit = catalog, steering, time.time(), rate_limit
+        self.served, self.taken_s, self._rate_limit = served, time.time(), rate_limit
+        await self._tell(cause)
 
-    async def _make(self, catalog: Catalog) -> tuple[Steering, int]:
+    async def _make(self, catalog: Catalog) -> tuple[Served, int]:
         begun = time.monotonic()
         state = await self._store.state()
-        now_ms = time.time_ns() // 1_000_000
-        arrays = await asyncio.to_thread(making.build, catalog.arrays, state, now_ms)
+        now_ms = self._now_ms()
+        arrays, self._due_ms = await asyncio.to_thread(self._build, catalog, state, now_ms)
+        self._wake.set()
         fd = _memory(layout.pack(layout.STEERING_MAGIC, catalog.generation, arrays))
         self.status.builds += 1
         self.status.seconds = time.monotonic() - begun
         self.status.made_ms = now_ms
         self.status.reports = len(state.reports)
-        return Steering(arrays), fd
+        self.durations.add(self.status.seconds)
+        return Served(catalog, Steering(arrays), state, now_ms), fd
+
+    def _build(self, catalog: Catalog, state: StoreState, now_ms: int) -> tuple[dict[str, Any], int | None]:
+        """The sections of steering, and when the same state makes others. Called in a thread, one call at a time."""
+        planned = None
+        if state.plan is not None:
+            kept = self._planned
+            if kept is None or kept[0] is not catalog or kept[1].plan is not state.plan:
+                kept = self._planned = catalog, planning.resolve(catalog.arrays, state.plan)
+            planned = kept[1]
+        arrays = making.build(catalog.arrays, state, now_ms, planned)
+        return arrays, making.next_due_ms(catalog.arrays, state, now_ms)
+
+    async def _tell(self, cause: str) -> None:
+        """What goes wrong with it stops no steering."""
+        if self._steered is not None and self.served is not None:
+            try:
+                await asyncio.to_thread(self._steered, self.served, cause)
+            except (GslbError, OSError) as error:
+                self._sparing.error("what changed is not in the journal", "journal", reason=str(error))
+            except Exception:
+                self._sparing.error("the journal met a fault of this program", "journal fault", exc_info=True)
+
+    def _now_ms(self) -> int:
+        """The store's clock at its last whole second."""
+        clock_ms = self._store.clock_ms // 1000 * 1000
+        if not self._acted_ms - BACK_MS <= clock_ms < self._acted_ms:
+            self._acted_ms = clock_ms
+        return self._acted_ms
 
 
 def _open(path: Path) -> tuple[Catalog, int]:

@@ -1,4 +1,4 @@
-"""The state directory's own files: the lock that keeps a second server out, and the admin token."""
+"""The state directory's own files: the lock that keeps a second server out, and the tokens of the admin port."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gslb.errors import GslbError
 
 LOCK = "lock"
 TOKEN = "admin.token"
+REPORT_TOKEN = "report.token"
 
 
 def lock(state: Path) -> int:
@@ -41,7 +42,15 @@ def lock(state: Path) -> int:
 
 def admin_token(state: Path) -> str:
     """The token of the admin port, made at the first start; readable by the server's user alone."""
-    path = state / TOKEN
+    return _token(state / TOKEN)
+
+
+def report_token(state: Path) -> str:
+    """The token with which edges may push their reports over the admin port and do nothing else; as `admin_token`."""
+    return _token(state / REPORT_TOKEN)
+
+
+def _token(path: Path) -> str:
     try:
         token = path.read_text("ascii").strip()
     except (FileNotFoundError, UnicodeDecodeError):  # what is no token is made anew

@@ -80,6 +80,26 @@ class SteeringStatus(msgspec.Struct):
     reports: int = 0
 
 
+class Live(msgspec.Struct, frozen=True):
+    """What the store gives, and how it is doing.
+
+    ``connected`` tells whether it can be reached and ``age_s`` for how long it could not; ``now_ms`` is store time and
+    ``clock_ms`` the store's clock; ``faults`` are its keys that cannot be read, with why. ``overrides`` counts those
+    that act now; ``plan`` is the version in use, or empty. ``saved_s`` is when its state was last written to disk and
+    ``not_saved`` why the latest attempt failed.
+    """
+
+    connected: bool = False
+    age_s: float = 0.0
+    now_ms: int = 0
+    clock_ms: int = 0
+    faults: dict[str, str] = {}
+    overrides: int = 0
+    plan: str = ""
+    saved_s: float = 0.0
+    not_saved: str = ""
+
+
 class WorkerStatus(msgspec.Struct, frozen=True):
     """One worker process; ``pid`` 0 while it is being replaced."""
 
@@ -107,6 +127,7 @@ class Status(msgspec.Struct):
     edges: int = 0
     reload: ReloadStatus = msgspec.field(default_factory=ReloadStatus)
     steering: SteeringStatus = msgspec.field(default_factory=SteeringStatus)
+    live: Live = Live()
     workers: tuple[WorkerStatus, ...] = ()
     transports: tuple[tuple[str, ...], ...] = ()
 

@@ -34,6 +34,7 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
 
 
 EDGES = """\
+health: {slow_start_s: 1}
 edges:
   sha:
     pop: sha

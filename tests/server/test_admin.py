@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -16,12 +15,13 @@ from typing import Any
 
 import pytest
 from gslbtest.asking import ask
+from gslbtest.desk import Desk
 from gslbtest.process import program
 from gslbtest.serving import Server, serving
 
-from gslb.server.admin import build_app
 from gslb.server.settings import Settings, load
-from gslb.server.status import ReloadStatus, Status
+
+NO_TIME = "is not a time, such as 2026-11-24T14:30:00Z"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,8 @@ from gslb.server.status import ReloadStatus, Status
         ("GET", "/openapi.json", "", 404, '{"detail":"Not Found"}'),
         ("GET", "/v1/explain?name=a..b", "", 400, None),
         ("GET", "/v1/explain?name=a.&subnet=x", "", 400, '{"detail":"\'x\' is neither an address nor a prefix"}'),
+        ("GET", "/v1/explain?name=a&at=now", "", 400, f"{{\"detail\":\"'now' {NO_TIME}\"}}"),
+        ("GET", "/v1/explain?name=a&at=1999-01-01T00:00:00Z", "", 404, None),
         ("GET", "/v1/explain", "", 422, None),
         ("GET", "/v1/explain?name=a&type=MX", "", 422, None),
         ("GET", f"/v1/explain?name={'a' * 2000}", "", 422, None),
@@ -121,25 +123,6 @@ def test_metrics_are_clean(asked: Server, admin_of: Callable[[Server], Any]) -> 
     assert metrics[f'gslb_catalog_info{{generation="{generation}"}}'] == 1
 
 
-class Busy:
-    """A control process that is not ready, and whose reloads end as they are told."""
-
-    def __init__(self, state: str) -> None:
-        self._state = state
-
-    def status(self) -> Status:
-        return Status("0", "id", 1, 0.0, False, (), "", "memory://")
-
-    def metrics(self) -> bytes:
-        return b""
-
-    def explain(self, name: str, subnet: str, qtype: str) -> object:
-        raise AssertionError
-
-    async def reload(self, *, force: bool = False) -> ReloadStatus:
-        return ReloadStatus(state=self._state, counts={"forced": int(force)})
-
-
 @pytest.mark.parametrize(
     ("state", "path", "code", "force"),
     [
@@ -150,31 +133,33 @@ class Busy:
     ],
 )
 async def test_codes_of_a_reload(state: str, path: str, code: int, force: int) -> None:
-    """In process, over the ASGI interface alone: no socket, no second server."""
-    app = build_app(Busy(state), "secret")
-    assert await call(app, "GET", "/readyz") == (503, b"not ready\n")
-    found, body = await call(app, "POST", path, "secret")
-    assert (found, json.loads(body)["counts"]) == (code, {"forced": force})
+    desk = Desk(reload_state=state)
+    ready = await desk.ask("GET", "/readyz", None)
+    assert (ready.code, ready.body) == (503, b"not ready\n")
+    said = await desk.ask("POST", path)
+    assert (said.code, said.json()["counts"]) == (code, {"forced": force})
+    assert abs(int(said.headers["gslb-clock-ms"]) - desk.clock_ms) < 60_000
 
 
-async def call(app: Any, method: str, path: str, token: str = "") -> tuple[int, bytes]:
-    path, _, query = path.partition("?")
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
-        "raw_path": path.encode(), "query_string": query.encode(), "scheme": "http", "root_path": "",
-        "headers": [(b"authorization", f"Bearer {token}".encode())],
-    }  # fmt: skip
-    sent: list[Any] = []
+AT_MS = 1_795_530_600_000
 
-    async def receive() -> dict[str, object]:
-        await asyncio.sleep(0)
-        return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    return sent[0]["status"], b"".join(each.get("body", b"") for each in sent[1:])
+@pytest.mark.parametrize(
+    ("at", "found"),
+    [
+        ("2026-11-24T14:30:00Z", AT_MS),
+        ("2026-11-24T16:30:00.25%2B02:00", AT_MS + 250),
+        ("", None),
+        ("2026-11-24T14:30:00", f"'2026-11-24T14:30:00' {NO_TIME}"),
+        ("yesterday", f"'yesterday' {NO_TIME}"),
+    ],
+)
+async def test_the_time_of_an_explanation(at: str, found: object) -> None:
+    said = await Desk().ask("GET", f"/v1/explain?name=a&at={at}")
+    if isinstance(found, str):
+        assert (said.code, said.json()) == (400, {"detail": found})
+    else:
+        assert (said.code, said.json()["at_ms"]) == (200, found)
 
 
 def test_not_ready_while_draining(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:

@@ -9,8 +9,11 @@ import pytest
 import structlog.testing
 
 from gslb.errors import GslbError
+from gslb.model.report import StoreState
 from gslb.server import listen, serve, statedir
 from gslb.server.settings import Endpoint, Settings
+from gslb.server.snapshots import Snapshots
+from gslb.store.memory import MemoryStore
 
 FORMER, NEW = b"1" * 16, b"2" * 16
 
@@ -38,7 +41,7 @@ async def test_hang_up(
     settings = Settings(state=tmp_path, cookie_secret_file=secrets)
     opened = listen.open_all([Endpoint("127.0.0.1", 0)], 1, 1 << 16)
     admin = listen.listen_admin(Endpoint("127.0.0.1", 0))
-    process = serve._Process(settings, opened, admin, "token", (FORMER,))
+    process = serve._Process(settings, opened, admin, ("token", "other"), (FORMER,), MemoryStore(), StoreState())
     done: list[str] = []
 
     async def again() -> None:
@@ -55,7 +58,7 @@ async def test_hang_up(
         done.append("ready")
 
     monkeypatch.setattr(process._snapshots, "again", again)
-    monkeypatch.setattr(process._snapshots, "catalog", object())
+    monkeypatch.setattr(Snapshots, "catalog", object())
     monkeypatch.setattr(process._reloader, "reload", reload)
     monkeypatch.setattr(process._control, "summary", lambda: "")
     monkeypatch.setattr(process._notifier, "ready", ready)

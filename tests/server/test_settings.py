@@ -10,6 +10,7 @@ from gslb.errors import ConfigErrors
 from gslb.server.settings import Endpoint, Settings, UsageError, load, read_secrets
 
 FORM = "is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"
+NO_HOST = "the URL names no host, or one that is not HOST, HOST:PORT or [IPv6]:PORT"
 NOWHERE = Path("/nonexistent/gslb.toml")
 SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
 
@@ -72,7 +73,18 @@ def test_lists_in_variables() -> None:
         ({"admin": "127.0.0.1:70000"}, {}, "--admin: '127.0.0.1:70000': the port is not a number from 0 to 65535"),
         ({"admin": "127.0.0.1:x"}, {}, "--admin: '127.0.0.1:x': the port is not a number from 0 to 65535"),
         ({}, {"GSLB_LISTEN": ","}, "GSLB_LISTEN: at least one ADDRESS:PORT to listen on is needed"),
-        ({"store": "redis://x"}, {}, "--store: 'redis://x' is not a store this version knows: memory://"),
+        (
+            {"store": "http://127.0.0.1:8053"},
+            {},
+            "--store: the URL of a store is memory://, redis://…, rediss://… or redis+sentinel://…",
+        ),
+        ({"store": "memory://x"}, {}, "--store: nothing follows memory://"),
+        ({"store": "redis://"}, {}, f"--store: {NO_HOST}"),
+        (
+            {},
+            {"GSLB_STORE": "redis://:s@h/x"},
+            "GSLB_STORE: what follows the host in the URL is not the number of a database",
+        ),
         ({"debug_acl": ["192.0.2.1/24"]}, {}, "--debug-acl: 192.0.2.1/24 has host bits set"),
         (
             {},
@@ -153,6 +165,20 @@ def test_secret_file(tmp_path: Path, text: str, found: object) -> None:
 def test_missing_secret_file() -> None:
     with pytest.raises(ConfigErrors, match="No such file or directory"):
         read_secrets(NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("memory://", "memory://"),
+        ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+        ("rediss://server:secret@store.example/2?ssl_ca_certs=ca.crt", "rediss://store.example:6379/2"),
+        ("redis+sentinel://:secret@a,b:1/gslb?sentinel_password=other", "redis+sentinel://a:26379,b:1/gslb"),
+    ],
+)
+def test_a_store_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    settings, given = load({"store": url}, {}, default=NOWHERE)
+    assert (settings.store, settings.shown_store, given) == (url, shown, {"store"})
 
 
 def test_settings_are_frozen() -> None:

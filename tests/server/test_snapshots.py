@@ -75,7 +75,7 @@ async def test_reports_move_answers(tmp_path: Path, small: dict[str, str]) -> No
                 while await world.edge() != [expected]:
                     pass
         assert world.snapshots.status.reports == 1
-        assert world.snapshots.status.builds == 3
+        assert world.snapshots.status.builds >= 3  # more, as slow start goes on
         await world.store.close()
         await asyncio.wait_for(following, 5)
 
@@ -128,7 +128,7 @@ async def test_a_broken_catalog_is_refused_and_the_former_stays(tmp_path: Path, 
         os.write(memory, b"nonsense")
         with structlog.testing.capture_logs() as logs:
             await world.fleet.steer(memory)
-        assert [log["event"] for log in logs] == ["the workers refuse a steering snapshot"]
+        assert [log["event"] for log in logs] == ["a worker refuses a steering snapshot"] * 2
         with pytest.raises(GslbError, match="cannot be read: No such file"):
             await world.snapshots.take(tmp_path / "none.cat", None)
         for _ in range(8):

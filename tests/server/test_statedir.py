@@ -1,8 +1,9 @@
-"""The state directory: one server at a time, and a token that only its owner reads."""
+"""The state directory: one server at a time, and tokens that only its owner reads."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,21 @@ def test_the_lock_is_for_one(tmp_path: Path) -> None:
     os.close(statedir.lock(state))
 
 
-def test_a_token_is_made_once(tmp_path: Path) -> None:
-    token = statedir.admin_token(tmp_path)
+@pytest.mark.parametrize(
+    ("make", "name"), [(statedir.admin_token, "admin.token"), (statedir.report_token, "report.token")]
+)
+def test_a_token_is_made_once(tmp_path: Path, make: Callable[[Path], str], name: str) -> None:
+    token = make(tmp_path)
     assert len(token) == 48
-    assert (tmp_path / "admin.token").stat().st_mode & 0o777 == 0o600
-    assert statedir.admin_token(tmp_path) == token
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert make(tmp_path) == token
     for broken in (b" \n", b"\xff\xfe\n"):
-        (tmp_path / "admin.token").write_bytes(broken)
-        made = statedir.admin_token(tmp_path)
+        (tmp_path / name).write_bytes(broken)
+        made = make(tmp_path)
         assert len(made) == 48
         assert made != token
+
+
+def test_the_tokens_differ(tmp_path: Path) -> None:
+    assert statedir.admin_token(tmp_path) != statedir.report_token(tmp_path)
+    assert statedir.admin_token(tmp_path) == statedir.admin_token(tmp_path)
