@@ -1,0 +1,86 @@
+"""``gslb agent``: the daemon beside an edge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gslb.agent.config import Config
+    from gslb.store.interface import Writer
+
+
+def agent(
+    edge: Annotated[str | None, typer.Option(metavar="ID", help="The edge, as zones/edges.yaml names it")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Push here: redis://…, or http://ADDR:PORT of a server's admin port"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="YAML file of the agent; default: /etc/gslb/agent.yaml"),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Probe and read once, print what is found, push nothing; exit 1 if not well"),
+    ] = False,
+) -> None:
+    """Probe an edge, read its load, and push a report of it each second.
+
+    --edge and --store win over GSLB_EDGE and GSLB_STORE, and these over the file.
+    """
+    import os
+
+    from gslb.agent.config import DEFAULT_FILE, load
+    from gslb.cli import NO_CONFIGURATION
+    from gslb.errors import ConfigErrors
+
+    path = config or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    edge, store = edge or os.environ.get("GSLB_EDGE") or None, store or os.environ.get("GSLB_STORE") or None
+    try:
+        settings = load(path, edge, store, os.environ)
+    except ConfigErrors as errors:
+        typer.echo(str(errors), err=True)
+        raise typer.Exit(NO_CONFIGURATION) from None
+    if dry_run:
+        _try(settings)
+        return
+
+    import asyncio
+
+    from gslb.store.opening import open_writer
+
+    asyncio.run(_serve(settings, open_writer(settings.store, settings.token)))
+
+
+async def _serve(config: Config, writer: Writer) -> None:
+    import asyncio
+    import random
+    import signal
+
+    import structlog
+
+    from gslb.agent.log import configure
+    from gslb.agent.run import Timing, serve
+
+    configure()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    line = f"ready edge={config.edge} probes={len(config.probes)} interval={config.interval_s:g}s"
+    await serve(config, writer, Timing(random.Random()), structlog.get_logger(), stop, line)
+
+
+def _try(config: Config) -> None:
+    import asyncio
+    import json
+
+    from gslb.agent.trial import tried
+    from gslb.cli import FAILURE
+
+    found, is_well = asyncio.run(tried(config))
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+    if not is_well:
+        raise typer.Exit(FAILURE)
