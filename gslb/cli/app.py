@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gslb.cli import files, remote, serve
+from gslb.cli import agent, drain, files, override, push, remote, serve, status
 
 app = typer.Typer(
     name="gslb",
@@ -42,4 +42,10 @@ app.command("diff")(files.diff)
 app.command("locate")(files.locate)
 app.command("apply")(remote.apply)
 app.command("explain")(remote.explain)
-app.command("status")(remote.status)
+app.command("status")(status.status)
+app.command("agent")(agent.agent)
+app.command("push")(push.push)
+app.command("agent")(agent.agent)
+app.command("drain")(drain.drain)
+app.command("undrain")(drain.undrain)
+app.add_typer(override.override, name="override")

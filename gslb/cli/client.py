@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlencode
 
 from gslb.errors import GslbError
-from gslb.server.settings import Endpoint, load
+from gslb.server.settings import load
+from gslb.store.admin_port import AdminPort, Reply
 
 TIMEOUT_S = 600.0
 """An apply waits for a build, which may take minutes for large tables."""
@@ -17,35 +17,29 @@ TIMEOUT_S = 600.0
 class Server:
     """A server's admin port. The token is `GSLB_ADMIN_TOKEN`, else what stands in STATE/admin.token."""
 
-    def __init__(self, admin: str | None, state: Path | None, config: Path | None) -> None:
+    def __init__(
+        self, admin: str | None, state: Path | None, config: Path | None, timeout_s: float = TIMEOUT_S
+    ) -> None:
         settings, _ = load({"admin": admin, "state": state}, os.environ, config)
-        self._endpoint: Endpoint = settings.admin
+        self._port = AdminPort(settings.admin.host, settings.admin.port, timeout_s)
         self._state = settings.state
 
-    def get(self, path: str, *, with_token: bool = True, **query: str) -> tuple[int, bytes]:
-        """The HTTP code and the body."""
-        return self._ask("GET", path, query, with_token)
+    @property
+    def place(self) -> str:
+        """Address and port."""
+        return self._port.place
 
-    def post(self, path: str, **query: str) -> tuple[int, bytes]:
-        """The HTTP code and the body."""
-        return self._ask("POST", path, query, True)
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, with_token: bool = True) -> Reply:
+        """The reply to a question. Raises `GslbError` where nobody answers, or the token is refused."""
+        return self._port.ask("GET", path, self._token() if with_token else None, query)
 
-    def _ask(self, method: str, path: str, query: dict[str, str], with_token: bool) -> tuple[int, bytes]:
-        """Raises `GslbError` where nobody answers, or the token is refused."""
-        headers = {"Authorization": f"Bearer {self._token()}"} if with_token else {}
-        connection = http.client.HTTPConnection(self._endpoint.host, self._endpoint.port, timeout=TIMEOUT_S)
-        try:
-            connection.request(method, f"{path}?{urlencode(query)}" if query else path, headers=headers)
-            response = connection.getresponse()
-            code, body = response.status, response.read()
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise GslbError(f"no server answers on {self._endpoint}: {reason}") from None
-        finally:
-            connection.close()
-        if code == 401:
-            raise GslbError(f"the server on {self._endpoint} refuses the token; it stands in its state directory")
-        return code, body
+    def post(self, path: str, body: bytes = b"", **query: str) -> Reply:
+        """As `get`, for what changes something."""
+        return self._port.ask("POST", path, self._token(), query, body)
+
+    def delete(self, path: str) -> Reply:
+        """As `get`, for what ends something."""
+        return self._port.ask("DELETE", path, self._token())
 
     def _token(self) -> str:
         if token := os.environ.get("GSLB_ADMIN_TOKEN"):

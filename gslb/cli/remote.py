@@ -1,15 +1,18 @@
-"""Verbs that ask a running server: ``apply``, ``explain``, ``status``."""
+"""Verbs that ask a running server: ``apply``, ``explain``."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gslb.cli.serve import Config
 from gslb.errors import GslbError
+
+if TYPE_CHECKING:  # imported by the verb that needs it
+    from gslb.cli.client import Server
 
 Admin = Annotated[
     str | None, typer.Option("--admin", metavar="ADDR:PORT", help="Its admin port; default: 127.0.0.1:8053")
@@ -41,15 +44,16 @@ def apply(
     from gslb.cli.client import Server
     from gslb.cli.show import reload_lines
     from gslb.server.status import ReloadStatus
+    from gslb.store.admin_port import detail
 
-    code, body = Server(admin, state, config).post("/v1/apply", force="true" if force else "false")
-    if code not in (200, 409, 422):
-        raise GslbError(_detail(code, body))
+    reply = Server(admin, state, config).post("/v1/apply", force="true" if force else "false")
+    if reply.code not in (200, 409, 422):
+        raise GslbError(detail(reply))
     if as_json:
-        print(body.decode())
+        print(reply.body.decode())
     else:
-        print("\n".join(reload_lines(msgspec.json.decode(body, type=ReloadStatus))))
-    if code != 200:
+        print("\n".join(reload_lines(msgspec.json.decode(reply.body, type=ReloadStatus))))
+    if reply.code != 200:
         raise typer.Exit(FAILURE)
 
 
@@ -57,62 +61,41 @@ def explain(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A service's name")],
     subnet: Annotated[str, typer.Option(metavar="PREFIX", help="The client, as in dig +subnet")] = "",
     qtype: Annotated[Family, typer.Option("--type", help="The family asked for")] = Family.A,
+    at: Annotated[
+        str, typer.Option(metavar="TIME", help="What was answered then: 14:30 (UTC), -10m or 2026-11-24T14:30:00Z")
+    ] = "",
     admin: Admin = None,
     state: State = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show why a client gets the edge it gets."""
+    """Show why a client gets the edge it gets, or with --at why it got one."""
     import msgspec
 
     from gslb.cli.client import Server
-
-    code, body = Server(admin, state, config).get("/v1/explain", name=name, subnet=subnet, type=qtype.value)
-    if code != 200:
-        raise GslbError(_detail(code, body))
-    print(body.decode() if as_json else "\n".join(msgspec.json.decode(body)["lines"]))
-
-
-def status(
-    live: Annotated[bool, typer.Option("--live", help="Only whether it runs: exit 0 or 1")] = False,
-    ready: Annotated[bool, typer.Option("--ready", help="Only whether it answers: exit 0 or 1")] = False,
-    admin: Admin = None,
-    state: State = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what the server serves, how its last reload went, and how its workers are."""
-    import msgspec
-
-    from gslb.cli import FAILURE
-    from gslb.cli.client import Server
+    from gslb.store.admin_port import detail
 
     server = Server(admin, state, config)
-    if live or ready:
-        code, body = server.get("/livez" if live and not ready else "/readyz", with_token=False)
-        print(body.decode().strip())
-        raise typer.Exit(0 if code == 200 else FAILURE)
-    code, body = server.get("/v1/status")
-    if code != 200:
-        raise GslbError(_detail(code, body))
-    if as_json:
-        print(body.decode())
-        return
-
-    from gslb.cli.show import status_lines
-    from gslb.server.status import Status
-
-    print("\n".join(status_lines(msgspec.json.decode(body, type=Status))))
+    query = {"name": name, "subnet": subnet, "type": qtype.value}
+    if at:
+        query["at"] = _instant(server, at)
+    reply = server.get("/v1/explain", query)
+    if reply.code != 200:
+        raise GslbError(detail(reply))
+    print(reply.body.decode() if as_json else "\n".join(msgspec.json.decode(reply.body)["lines"]))
 
 
-def _detail(code: int, body: bytes) -> str:
-    """What the server says is wrong."""
-    import json
+def _instant(server: Server, text: str) -> str:
+    """RFC 3339 of a time as it was typed. Raises `UsageError`."""
+    import time
+
+    from gslb.cli.units import is_relative, past_ms, rfc3339
+    from gslb.server.settings import UsageError
 
     try:
-        detail = json.loads(body)["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = body.decode("utf-8", "replace").strip()
-    if isinstance(detail, list):  # FastAPI's own findings about a request
-        detail = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in detail)
-    return str(detail) or f"HTTP {code}"
+        found_ms = past_ms(text, time.time_ns() // 1_000_000)
+    except ValueError as error:
+        raise UsageError(f"--at: {error}") from None
+    if is_relative(text) and (clock_ms := server.get("/v1/status").clock_ms) is not None:
+        found_ms = past_ms(text, clock_ms)
+    return rfc3339(found_ms)

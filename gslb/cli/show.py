@@ -53,13 +53,28 @@ def status_lines(status: Status) -> list[str]:
         + (f", applied {_when(status.applied_s)}" if status.applied_s else ""),
         f"zones       {len(status.zones)}: {' '.join(status.zones[:8])}{' …' if len(status.zones) > 8 else ''}",
         f"services    {status.services}, edges {status.edges}",
-        f"store       {status.store}, {status.steering.reports} edges have reported",
+        *_store_lines(status),
         f"steering    {status.steering.builds} built, the last in {status.steering.seconds * 1000:.1f} ms",
     ]
     found += reload_lines(status.reload)
     for number, worker in enumerate(status.workers):
         state = "answers" if worker.answering else "DOES NOT ANSWER"
         found.append(f"worker {number:<4} pid {worker.pid}, {state}, restarted {worker.restarts} times")
+    return found
+
+
+def _store_lines(status: Status) -> list[str]:
+    """How the store is, what it holds that cannot be read, what is ordered, and what is kept on disk."""
+    live = status.live
+    doing = "connected" if live.connected else f"AWAY for {live.age_s:.0f} s; what it said last holds"
+    found = [f"store       {status.store}, {doing}, {status.steering.reports} edges have reported"]
+    found += [f"            {key}: {reason}" for key, reason in sorted(live.faults.items())]
+    acting = f"{live.overrides} {'acts' if live.overrides == 1 else 'act'} now" if live.overrides else "none act now"
+    found.append(f"overrides   {acting}, plan {live.plan or 'none'}")
+    if live.not_saved:
+        found.append(f"saved       NOT SAVED: {live.not_saved}")
+    elif live.saved_s:
+        found.append(f"saved       {_when(live.saved_s)}")
     return found
 
 

@@ -13,7 +13,10 @@ from gslbtest.process import command
 
 from gslb import __version__
 
-VERBS = ["serve", "check", "diff", "locate", "apply", "explain", "status"]
+VERBS = [
+    "serve", "check", "diff", "locate", "apply", "explain", "status", "push", "agent", "drain", "undrain", "override",
+]  # fmt: skip
+WHERE = "admin state config json"
 
 
 def plain(text: str) -> str:
@@ -37,14 +40,22 @@ def test_help(gslb, monkeypatch: pytest.MonkeyPatch) -> None:
         ("diff", "data json"),
         ("locate", "zones data json"),
         ("apply", "force admin state config json"),
-        ("explain", "subnet type admin state config json"),
-        ("status", "live ready admin state config json"),
+        ("explain", f"subnet type at {WHERE}"),
+        ("status", f"live ready watch interval frames {WHERE}"),
+        ("push", f"health health4 health6 load capacity sessions valid-for store {WHERE}"),
+        ("drain", f"reason from for ramp service view author id edge pop force store {WHERE}"),
+        ("undrain", f"edge pop store {WHERE}"),
+        ("override list", f"all store {WHERE}"),
+        ("override show", f"store {WHERE}"),
+        ("override cancel", f"store {WHERE}"),
+        ("override set ramp", f"weight reason from for ramp service view author id edge pop force store {WHERE}"),
+        ("override set pin", f"edges reason from for view author id force store {WHERE}"),
     ],
 )
 def test_help_of_verbs(gslb, monkeypatch: pytest.MonkeyPatch, verb: str, options: str) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    done = gslb(verb, "-h")
-    found = set(re.findall(r"--([a-z][a-z-]+)", plain(done.out))) - {"help"}
+    done = gslb(*verb.split(), "-h")
+    found = set(re.findall(r"^\W+--([a-z][a-z0-9-]+)", plain(done.out), re.MULTILINE)) - {"help"}
     assert (done.code, found) == (0, set(options.split()))
 
 
@@ -76,7 +87,7 @@ def test_usage(gslb, arguments: list[str]) -> None:
             ["--listen", "here", "--store", "x"],
             2,
             "gslb: --listen: 'here' is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53\n"
-            "gslb: --store: 'x' is not a store this version knows: memory://\n",
+            "gslb: --store: the URL of a store is memory://, redis://…, rediss://… or redis+sentinel://…\n",
         ),
         (["--config", "settings.toml"], 78, "settings.toml:1:1: unknown setting 'workrs'; did you mean 'workers'?\n"),
         (["--config", "nowhere.toml"], 78, "nowhere.toml:0:0: No such file or directory\n"),
@@ -91,7 +102,10 @@ def test_settings_that_cannot_be_used(gslb, checkout: Path, arguments: list[str]
 
 def test_help_loads_little() -> None:
     """What is heavy is loaded by the verb that needs it: help must come at once."""
-    heavy = "{'numpy', 'pydantic', 'fastapi', 'uvicorn', 'uvloop', 'structlog', 'msgspec', 'dnslib', 'dns', 'yaml'}"
+    heavy = {
+        "numpy", "pydantic", "fastapi", "uvicorn", "uvloop", "structlog", "msgspec", "dnslib", "dns", "yaml", "redis",
+        "aiohttp", "asyncio",
+    }  # fmt: skip
     code = (
         "import sys; sys.argv = ['gslb', '--help']\n"
         "from gslb.cli import main\n"

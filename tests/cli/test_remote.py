@@ -6,14 +6,16 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from gslbtest.serving import Server, serving, write_files
 
 from gslb.cli.show import STATES, reload_lines, status_lines
-from gslb.server.status import Fault, ReloadStatus, Status
+from gslb.server.status import Fault, Live, ReloadStatus, Status, SteeringStatus
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def test_status(gslb, server: Server) -> None:
         "generation  #, applied # UTC",
         "zones       1: live.example.",
         "services    1, edges 2",
-        "store       memory://, 0 edges have reported",
+        "store       memory://, connected, 0 edges have reported",
+        "overrides   none act now, plan none",
         "steering    1 built, the last in #",
         "reload      ok",
         "            # UTC, took #",
@@ -74,6 +77,77 @@ def test_explain(gslb, server: Server) -> None:
 )
 def test_explain_of_what_cannot_be_asked(gslb, server: Server, arguments: list[str], err: str) -> None:
     assert gslb("explain", *arguments, *where(server)) == (1, "", err)
+
+
+def test_explain_what_was(gslb, server: Server) -> None:
+    """A time as it is typed becomes an instant that the server's journal knows, or does not."""
+    ask = ["explain", "pull.live.example", "--subnet", "198.51.100.0/24", *where(server)]
+    until = time.monotonic() + 60
+    while (done := gslb(*ask, "--at", "-1s")).code:
+        assert time.monotonic() < until, done.err
+        time.sleep(0.2)
+    assert "A sha, TTL 20\n" in done.out
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    assert json.loads(gslb(*ask, "--at", now, "--json").out)["answers"][0]["edges"] == ["sha"]
+    for long_ago in ("2001-01-01T00:00:00Z", "-9000d"):
+        done = gslb(*ask, "--at", long_ago)
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("gslb: ")
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-11-24", "2026-11-24T10:00:00", "+10m", "24:00"])
+def test_explain_at_no_time(gslb, server: Server, at: str) -> None:
+    done = gslb("explain", "pull.live.example", "--at", at, *where(server))
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"gslb: --at: {at!r} is not a time")
+
+
+def test_status_of_several(gslb, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "admin.token").write_text("x\n")
+    dead = free()
+    done = gslb("status", *where(server), "--admin", f"127.0.0.1:{dead}", "--state", tmp_path)
+    assert (done.code, done.err) == (1, f"gslb: no server answers on 127.0.0.1:{dead}: Connection refused\n")
+    assert done.out.startswith("server      ns1")
+    done = gslb("status", *where(server), *where(server))
+    assert (done.code, [row[:16] for row in done.out.splitlines() if row[:6] in ("", "server")]) == (
+        0,
+        ["server      ns1,", "", "server      ns1,"],
+    )
+    twice = ["--admin", f"127.0.0.1:{server.admin}"] * 2
+    done = gslb("status", "--json", *twice, "--state", server.state)
+    assert (done.code, [json.loads(line)["server_id"] for line in done.out.splitlines()]) == (0, ["ns1", "ns1"])
+    assert gslb("status", "--live", *twice) == (0, "live\nlive\n", "")
+    assert gslb("status", *twice, *["--admin", "127.0.0.1:1"], *["--state", "a", "--state", "b"]) == (
+        2,
+        "",
+        "gslb: --state: 2 of them for 3 servers; say one, or one for each --admin\n",
+    )
+
+
+LIVES = [
+    # what the store is like; the lines that say so
+    (Live(connected=True), 0, ["store       memory://, connected, 0 edges have reported"]),
+    (Live(age_s=7.4), 3, ["store       memory://, AWAY for 7 s; what it said last holds, 3 edges have reported"]),
+    (
+        Live(connected=True, faults={"b": "is bad", "a": "is worse"}),
+        0,
+        ["store       memory://, connected, 0 edges have reported", "            a: is worse", "            b: is bad"],
+    ),
+    (Live(overrides=1, plan="v7"), 0, ["overrides   1 acts now, plan v7"]),
+    (Live(overrides=2), 0, ["overrides   2 act now, plan none"]),
+    (Live(), 0, ["overrides   none act now, plan none"]),
+    (Live(saved_s=1.0), 0, ["saved       1970-01-01 00:00:01 UTC"]),
+    (Live(saved_s=1.0, not_saved="No space left"), 0, ["saved       NOT SAVED: No space left"]),
+]
+
+
+@pytest.mark.parametrize(("live", "reports", "lines"), LIVES)
+def test_how_the_store_is(live: Live, reports: int, lines: list[str]) -> None:
+    status = Status("0", "id", 1, 0.0, True, (), "d", "memory://", live=live, steering=SteeringStatus(reports=reports))
+    said = status_lines(status)
+    begin = said.index(lines[0])
+    assert said[begin : begin + len(lines)] == lines
+    assert bool(live.saved_s) == any(line.startswith("saved ") for line in said)
 
 
 def test_apply(gslb, network: dict[str, str], tmp_path: Path) -> None:

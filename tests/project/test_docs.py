@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Self
 
 import pytest
 from gslbtest.checkout import Step, checkout, steps
-from gslbtest.process import free_port, running, wait_for_text
+from gslbtest.process import free_port, running, wait_for_tcp, wait_for_text
 
 REPO = Path(__file__).parents[2]
 REWRITE = "GSLB_WRITE_TRANSCRIPTS"
@@ -25,6 +26,7 @@ VOLATILE = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
     (r"\b[0-9a-f]{16}(?:[0-9a-f]{48})?\b", "<hash>"),
     (r"\bpid[ =:]+\d+", "pid <n>"),
+    (r"\b1[7-9]\d{11}\b", "<ms>"),
     (r"\b\d+(?:\.\d+)? m?s\b", "<duration>"),
     (r"[ \t]+", " "),
     (r" +\n", "\n"),
@@ -77,12 +79,12 @@ def test_steps(text: str, wanted: list[Step]) -> None:
 class _Reader:
     """Somebody who types the commands one after another in a folder of their own.
 
-    ``make run`` is left running until the page ends. The ports of the pages are free ones here.
+    ``make run`` and ``redis-server`` are left running until the page ends. The ports of the pages are free ones here.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = {"5300": str(free_port()), "8053": str(free_port())}
+        self.ports = {shown: str(free_port()) for shown in ("5300", "6379", "8053")}
         self.running = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -96,6 +98,8 @@ class _Reader:
         back = {here: there for there, here in self.ports.items()}
         if step.command == "make run":
             return self._ported(self._serve(), back)
+        if step.command.startswith("redis-server "):
+            return self._redis(shlex.split(command))
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -114,6 +118,12 @@ class _Reader:
         process = self.running.enter_context(running(line, log, cwd=self.folder, env=self._env()))
         said = wait_for_text(process, log, "ready ")
         return "".join(row + "\n" for row in said.splitlines() if not row.startswith("{"))
+
+    def _redis(self, line: list[str]) -> str:
+        log = self.folder.parent / "redis.log"
+        process = self.running.enter_context(running(line, log, cwd=self.folder))
+        wait_for_tcp(process, log, int(self.ports["6379"]))
+        return ""
 
     def _env(self) -> dict[str, str]:
         bin_folder = str(Path(sys.executable).parent)

@@ -32,7 +32,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_contents(built: tuple[Path, Path]) -> None:
     wheel, sdist = built
-    sources = {path.relative_to(REPO).as_posix() for path in (REPO / "gslb").rglob("*.py")} | {"gslb/py.typed"}
+    sources = {path.relative_to(REPO).as_posix() for path in (REPO / "gslb").rglob("*.py")}
+    sources |= {"gslb/py.typed", "gslb/store/gslb.lua"}
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
         assert {name for name in inside if ".dist-info/" not in name} == sources

@@ -1,0 +1,74 @@
+"""A Redis store with a clock that a test sets, to be compared with the embedded store."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from gslb.model.override import KIND_DRAIN, Override, Target
+from gslb.model.report import Report
+from gslb.store import redis_library
+from gslb.store.interface import Outcome, Store
+from gslbtest.stores import RedisServer, becomes, following, seen_by
+
+BEGIN = 1_700_000_000_000
+
+
+@dataclass
+class Clock:
+    """A clock that stands until moved."""
+
+    now_ms: int = BEGIN
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class _Told:
+    """A Redis store whose writes happen at the time of a `Clock`, and are waited for until they can be read."""
+
+    def __init__(self, inner: Store, clock: Clock, server: RedisServer) -> None:
+        self.inner = inner
+        self.clock = clock
+        self.server = server
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def report(self, report: Report) -> Outcome:
+        self._set()
+        outcome = await self.inner.report(report)
+        if outcome.accepted:
+            await seen_by(self.inner, report)
+        return outcome
+
+    async def override(self, override: Override) -> Outcome:
+        self._set()
+        outcome = await self.inner.override(override)
+        if outcome.accepted:
+            await becomes(self.inner, lambda state: state.overrides.get(override.id) == override)
+        return outcome
+
+    def _set(self) -> None:
+        self.server.cli("SET", "test:clock_ms", str(self.clock.now_ms))
+
+
+@contextlib.asynccontextmanager
+async def clocked_redis(clock: Clock, server: RedisServer) -> AsyncIterator[Any]:
+    """Over an emptied Redis: the library is loaded with a clock that is what stands under a key. Times of answers to
+    ``TIME`` stay those of Redis, which is later."""
+    server.cli("FLUSHALL")
+    code = redis_library.text().decode()
+    body = re.compile(r"(?<=^local function clock_ms\(\)\n).*?(?=^end$)", re.MULTILINE | re.DOTALL)
+    hooked, count = body.subn("return tonumber(redis.call('GET', 'test:clock_ms'))\n", code)
+    assert count == 1
+    server.cli("-x", "FUNCTION", "LOAD", "REPLACE", given=hooked.encode())
+    async with following(server.url) as store:
+        yield _Told(store, clock, server)
+
+
+def drain(name: str, until_s: int, pop: str = "fra") -> Override:
+    return Override(name, KIND_DRAIN, Target(pop=pop), BEGIN // 1000 - 7200, until_s, author="ana", reason="works")
