@@ -89,7 +89,7 @@ class Acting:
         singles out. Sorted by id."""
         found = []
         for each in self._limited:
-            if each.target.service and self._services[each.target.service] != service:
+            if each.target.service and (service < 0 or self._services[each.target.service] != service):
                 continue
             edges, _ = lookups.pool(self._arrays, policy)
             members = self._edges(each)[edges]

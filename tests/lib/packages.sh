@@ -12,6 +12,7 @@ redis-sentinel:redis-sentinel
 nginx:nginx
 /usr/lib/nginx/modules/ngx_rtmp_module.so:libnginx-mod-rtmp
 openssl:openssl
+curl:curl
 promtool:prometheus
 pdns_recursor:pdns-recursor
 "

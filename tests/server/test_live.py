@@ -256,6 +256,23 @@ def test_a_pin(network: World) -> None:
     assert shares(services(found)["*.pull"]) == {"country": 1.0, "any": 0.0}
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        drain("d", "sha-1", service="gone.live.example."),
+        Override("p", "pin", Target(service="gone.live.example."), NOW_S - 1, NOW_S + 9, edges=("fra",)),
+    ],
+    ids=["drain", "pin"],
+)
+def test_an_override_of_a_service_that_is_not_served_does_nothing(network: World, override: Override) -> None:
+    """It may be another server's, or one of zones that have changed since."""
+    of = services(tables(network, (), [override]))
+    assert {name: each.level_shares for name, each in of.items()} == {
+        name: each.level_shares for name, each in services(tables(network)).items()
+    }
+    assert {each.overrides for each in of.values()} == {()}
+
+
 def test_a_plan(network: World) -> None:
     row = PlanRow("planned.live.example.", "CN", "", "", (("fra", 65535),))
     plan = Plan("v7", effective_at_ms=NOW_MS - 1, hold_until_ms=NOW_MS + 60_000, rows=(row,))

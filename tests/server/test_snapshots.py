@@ -8,20 +8,23 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog.testing
 from gslbtest.asking import addresses, ask
 
 from gslb.errors import GslbError
-from gslb.model.report import DOWN, Report
-from gslb.server import cells, fleet, frames, listen
+from gslb.model.override import Override, Target
+from gslb.model.plan import Plan, PlanRow
+from gslb.model.report import DOWN, Report, StoreState
+from gslb.server import cells, fleet, frames, listen, snapshots
 from gslb.server.fleet import Fleet
 from gslb.server.meta import RateLimit
 from gslb.server.settings import Endpoint
 from gslb.server.snapshots import Snapshots
 from gslb.snapshot import compile as compiling
-from gslb.snapshot import layout, steering
+from gslb.snapshot import layout, planning, steering
 from gslb.store import files
 from gslb.store.memory import MemoryStore
 
@@ -39,11 +42,11 @@ def kept(state: Path, zones: Mapping[str, str], number: int) -> Path:
 class World:
     """Workers on a free port, with a store."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, store: MemoryStore | None = None) -> None:
         opened = listen.open_all([Endpoint("127.0.0.1", 0)], workers, 1 << 20)
         self.port = opened.endpoints[0].port
         self.fleet = Fleet(opened, frames.Start(0, workers, "info", 100, 100, 10.0))
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.snapshots = Snapshots(self.fleet, self.store, lambda: IDENTITY)
 
     async def edge(self, subnet: str = "198.51.100.0/24") -> list[str]:
@@ -52,8 +55,8 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def started(workers: int = 2) -> AsyncIterator[World]:
-    world = World(workers)
+async def started(workers: int = 2, store: MemoryStore | None = None) -> AsyncIterator[World]:
+    world = World(workers, store)
     await world.fleet.start()
     try:
         yield world
@@ -292,3 +295,159 @@ async def test_more_edges_than_counters() -> None:
         assert found._slot_of(f"edge {number}") == number + 1
     assert found._slot_of("one more") == 0
     assert found._slot_of("edge 7") == 8
+
+
+PLANNED = "services:\n  p: {pool: all, affinity: [any], dispatch: true}\n"
+
+
+async def test_a_plan_is_looked_up_once_for_each_catalog(
+    tmp_path: Path, small: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small["live.yaml"] = small["live.yaml"].replace("services:\n", PLANNED)
+    plan = Plan("v7", hold_until_ms=1 << 50, rows=(PlanRow("p.live.example.", "CN", "", "", (("fra", 65535),)),))
+    resolved: list[str] = []
+    original = planning.resolve
+
+    def resolve(arrays: Any, wanted: Plan) -> planning.Planned:
+        resolved.append(wanted.version)
+        return original(arrays, wanted)
+
+    monkeypatch.setattr(planning, "resolve", resolve)
+    async with started(1, MemoryStore(held=StoreState(plan=plan))) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        for _ in range(3):
+            await world.snapshots.steer()
+        assert resolved == ["v7"]
+        steered = world.snapshots.steering
+        assert steered is not None
+        assert (steered.note["plan"], steered.note["skipped"]) == ("v7", 0)
+        answer = await asyncio.to_thread(ask, world.port, "p.live.example.", subnet="198.51.100.0/24")
+        assert addresses(answer) == ["192.0.2.20"]
+        await world.snapshots.take(kept(tmp_path, small, 2), None)
+        assert resolved == ["v7", "v7"]
+
+
+async def test_what_begins_and_ends_by_the_clock(
+    tmp_path: Path, small: dict[str, str], until: Callable[[Callable[[], object]], Awaitable[None]]
+) -> None:
+    """A drain is written before it begins; then nobody writes anything."""
+    causes: list[tuple[str, int]] = []
+    async with started(1) as world:
+        world.snapshots._steered = lambda served, cause: causes.append((cause, served.now_ms))
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        following = asyncio.create_task(world.snapshots.run())
+        now_s = world.store.clock_ms // 1000
+        drain = Override("d", "drain", Target(edge="sha"), now_s + 1, now_s + 2, author="me", reason="a test")
+        assert (await world.store.override(drain)).accepted
+        async with asyncio.timeout(20):
+            while await world.edge() != ["192.0.2.20"]:
+                pass
+            while await world.edge() != ["192.0.2.10"]:
+                pass
+        assert [cause for cause, _ in causes][:2] == ["catalog", "store"]
+        assert ("time", (now_s + 1) * 1000) in causes
+        assert all(now_ms % 1000 == 0 for _, now_ms in causes)
+        await world.snapshots.again()
+        await until(lambda: causes[-1][0] == "identity")
+        following.cancel()
+
+
+@pytest.mark.parametrize(
+    ("fault", "event"),
+    [
+        (OSError(28, "No space left on device"), "what changed is not in the journal"),
+        (KeyError("x"), "the journal met a fault of this program"),
+    ],
+)
+async def test_a_journal_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, small: dict[str, str], fault: Exception, event: str
+) -> None:
+    def steered(served: object, cause: str) -> None:
+        raise fault
+
+    async with started(1) as world:
+        world.snapshots._steered = steered
+        with structlog.testing.capture_logs() as logs:
+            await world.snapshots.take(kept(tmp_path, small, 1), None)
+            await world.store.report(Report("sha", 1, 1, 0, health4=DOWN, health6=DOWN))
+            await world.snapshots.steer()
+        assert [log["event"] for log in logs] == [event]
+        assert await world.edge() == ["192.0.2.20"]
+
+
+async def test_a_store_that_fails_to_be_followed_is_followed_again(
+    tmp_path: Path, small: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(MemoryStore):
+        failed = False
+
+        def changes(self) -> AsyncIterator[None]:
+            if not self.failed:
+                self.failed = True
+                return self._broken()
+            return super().changes()
+
+        async def _broken(self) -> AsyncIterator[None]:
+            yield
+            raise RuntimeError("broken")
+
+    monkeypatch.setattr(snapshots, "AGAIN_S", 0.05)
+    async with started(1, Failing()) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        with structlog.testing.capture_logs() as logs:
+            following = asyncio.create_task(world.snapshots.run())
+            await asyncio.sleep(0)
+            await world.store.report(Report("sha", 1, 1, 0, health4=DOWN, health6=DOWN))
+            async with asyncio.timeout(20):
+                while await world.edge() != ["192.0.2.20"]:
+                    pass
+            await world.store.report(Report("sha", 1, 2, 0))
+            async with asyncio.timeout(20):
+                while await world.edge() != ["192.0.2.10"]:
+                    pass
+        assert [log["event"] for log in logs] == ["following the store met a fault of this program"]
+        following.cancel()
+
+
+async def test_the_clock_that_steers_is_cut_to_seconds_and_does_not_go_back_a_little() -> None:
+    clock_ms = [10_999]
+    store = MemoryStore(lambda: clock_ms[0])
+    opened = listen.Opened(((),), ())
+    found = Snapshots(Fleet(opened, frames.Start(0, 1, "info", 1, 1, 1.0)), store, lambda: IDENTITY)
+    for now_ms, acted_ms in ((10_999, 10_000), (11_000, 11_000), (10_990, 11_000), (9_001, 11_000), (8_999, 8_000)):
+        clock_ms[0] = now_ms
+        assert found._now_ms() == acted_ms
+
+
+async def test_steering_waits_for_no_late_worker_and_gives_it_the_newest(
+    tmp_path: Path,
+    small: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    until: Callable[[Callable[[], object]], Awaitable[None]],
+) -> None:
+    monkeypatch.setattr(fleet, "STEER_S", 0.05)
+    async with started(2) as world:
+        await world.snapshots.take(kept(tmp_path, small, 1), None)
+        late, prompt = world.fleet.slots
+        os.kill(late.pid, signal.SIGSTOP)
+        for seq, health in ((1, DOWN), (2, "up"), (3, DOWN)):
+            await world.store.report(Report("sha", 1, seq, 0, health4=health, health6=health))
+            await world.snapshots.steer()
+            await until(lambda: not prompt.unanswered)
+        assert (late.owed, len(late.unanswered), prompt.owed) == (True, 1, False)
+        os.kill(late.pid, signal.SIGCONT)
+        await until(lambda: not late.owed and not late.unanswered)
+        for _ in range(8):
+            assert await world.edge() == ["192.0.2.20"]
+        # One that never responds is killed, and its successor answers from the newest.
+        monkeypatch.setattr(fleet, "ACK_S", 0.2)
+        hung = late.pid
+        os.kill(hung, signal.SIGSTOP)
+        await world.store.report(Report("fra", 1, 1, 0, health4=DOWN))
+        await world.store.report(Report("sha", 1, 4, 0))
+        with structlog.testing.capture_logs() as logs:
+            await world.snapshots.steer()
+            await until(lambda: late.pid not in (0, hung) and world.fleet.answering == 2)
+        assert "worker does not respond and is killed" in {log["event"] for log in logs}
+        for _ in range(8):
+            assert await world.edge() == ["192.0.2.10"]

@@ -131,7 +131,9 @@ def test_depth_is_bounded_where_a_recursion_would_be_fatal() -> None:
     assert parse("f", b"a: " + b"[" * 100, findings).broken
     assert [str(error) for error in findings.errors] == ["f:1:27: nested deeper than 24 levels"]
     findings = Findings()
-    assert parse("f", b"a: " + b"[" * 100_000, findings).broken  # where libyaml may give up before it tells of the first
+    assert parse(
+        "f", b"a: " + b"[" * 100_000, findings
+    ).broken  # where libyaml may give up before it tells of the first
     assert [error.reason for error in findings.errors] == ["nested deeper than 24 levels"]
 
 
