@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
+from gslb.store.interface import Writer
+
+if TYPE_CHECKING:  # imported by the verb that needs it
     from gslb.agent.config import Config
-    from gslb.store.interface import Writer
 
 
 def agent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,12 +11,10 @@ from gslb.cli import ordering
 from gslb.cli.remote import Admin, AsJson, State
 from gslb.cli.serve import Config
 from gslb.errors import GslbError
+from gslb.model.override import Override
 
 if TYPE_CHECKING:  # imported by the verb that needs it
-    from collections.abc import Sequence
-
     from gslb.cli.desk import Desk
-    from gslb.model.override import Override
 
 Name = Annotated[str, typer.Argument(metavar="EDGE|POP", help="An edge, or a PoP with all its edges")]
 
