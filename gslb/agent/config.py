@@ -240,7 +240,7 @@ class _Checking:
             return found
         return tuple(
             probe
-            if probe.said
+            if probe.said or not probe.targets  # a name without family, of which was told
             else dataclasses.replace(probe, targets=(probe.targets[0]._replace(four=True, six=True),))
             for probe in found
         )

@@ -65,11 +65,17 @@ class Table:
         classes, edges = int(row["classes"]), int(row["edge_count"])
         levels = self._arrays["policy_level"][int(row["level"]) :][: classes * edges].reshape(classes, edges)
         step = max(1, _BLOCK // max(1, edges))
-        for begin in range(0, classes, step):
-            some = np.arange(begin, min(begin + step, classes))
-            self._put(block, some, _decided(block, row, levels[begin : begin + step], some, pool), is_v6=is_v6)
-        for orders, meant in overriding.combinations(block.orders):
-            self._put(block, meant, self._ordered(block, row, levels[meant], meant, pool, orders), is_v6=is_v6)
+        ordered = overriding.combinations(block.orders)
+        plain = np.arange(classes)
+        if ordered:
+            plain = np.setdiff1d(plain, np.concatenate([meant for _, meant in ordered]))
+        for begin in range(0, len(plain), step):
+            some = plain[begin : begin + step]
+            self._put(block, some, _decided(block, row, levels[some], some, pool), is_v6=is_v6)
+        for orders, meant in ordered:
+            for begin in range(0, len(meant), step):
+                some = meant[begin : begin + step]
+                self._put(block, some, self._ordered(block, row, levels[some], some, pool, orders), is_v6=is_v6)
 
     def _ordered(
         self,

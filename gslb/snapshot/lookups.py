@@ -5,7 +5,8 @@ For what is asked rarely, of arrays that nobody has read into tables: each look-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,16 +52,24 @@ def edges_of_pop(arrays: Arrays, pop: str) -> Mask:
 
 def service_row(arrays: Arrays, name: str) -> int:
     """The row of a service by its name in text, or -1."""
-    try:
-        wanted = owner(name, b"\0")
-    except ValueError:
-        return -1
+    return service_rows(arrays, [name])[name]
+
+
+def service_rows(arrays: Arrays, names: Iterable[str]) -> dict[str, int]:
+    """The rows of services by their names in text, -1 for what is no service; all in one pass."""
+    wanted: dict[bytes, str] = {}
+    found = dict.fromkeys(names, -1)
+    for name in found:
+        with contextlib.suppress(ValueError):
+            wanted[owner(name, b"\0")] = name
     rows = arrays["name"][arrays["service"]["name"]]
     raw = arrays["name_bytes"].tobytes()
-    for row in np.flatnonzero(rows["length"] == len(wanted)).tolist():
-        if raw.startswith(wanted, int(rows["text"][row])):
-            return int(row)
-    return -1
+    likely = np.flatnonzero(np.isin(rows["length"], [len(name) for name in wanted]))
+    begins, lengths = rows["text"][likely].tolist(), rows["length"][likely].tolist()
+    for row, begin, length in zip(likely.tolist(), begins, lengths, strict=True):
+        if (text_name := wanted.get(raw[begin : begin + length])) is not None:
+            found[text_name] = row
+    return found
 
 
 def views_like(arrays: Arrays, pattern: str) -> Mask:
@@ -83,11 +92,14 @@ def view_classes(arrays: Arrays, policy: int) -> npt.NDArray[np.uint32]:
 
 def classes_like(arrays: Arrays, policy: int, pattern: str) -> Mask:
     """Which classes of a policy hold a view that a pattern means."""
-    found = np.zeros(int(arrays["policy"]["classes"][policy]), dtype=np.bool_)
-    if not pattern:
-        found[:] = True
-    else:
-        found[view_classes(arrays, policy)[views_like(arrays, pattern)]] = True
+    return classes_of(arrays, policy, views_like(arrays, pattern) if pattern else None)
+
+
+def classes_of(arrays: Arrays, policy: int, views: Mask | None) -> Mask:
+    """Which classes of a policy hold one of some views; None: any."""
+    found = np.full(int(arrays["policy"]["classes"][policy]), views is None, dtype=np.bool_)
+    if views is not None:
+        found[view_classes(arrays, policy)[views]] = True
     return found
 
 

@@ -52,13 +52,13 @@ class Acting:
         self._rules = rules
         every = sorted(overrides, key=lambda each: each.id)
         self._ids = lookups.edge_ids(arrays) if every else []
+        self._row_of = {edge: row for row, edge in enumerate(self._ids)}
+        self._edges_of: dict[str, Mask] = {}  # by override id
+        self._views_of: dict[str, Mask] = {}  # by pattern
         self._ttl_s = lookups.longest_ttl_s(arrays) if every else np.zeros(0, dtype=np.int64)
         self.overrides = [each for each in every if self._acts(each)]
         self._limited = [each for each in self.overrides if _is_limited(each)]
-        self._services = {
-            name: lookups.service_row(arrays, name)
-            for name in sorted({each.target.service for each in self._limited} - {""})
-        }
+        self._services: dict[str, int] | None = None
 
     def due_s(self, overrides: Iterable[Override]) -> int | None:
         """The first second of the store's clock at which one of ``overrides`` may do something else; None: never."""
@@ -81,20 +81,22 @@ class Acting:
 
     def services(self) -> dict[int, int]:
         """The services that some override singles out, each with its policy, by row."""
-        policies = self._arrays["service"]["policy"].tolist() if self._services else []
-        return {row: policies[row] for row in sorted(self._services.values()) if row >= 0}
+        rows = sorted(row for row in self._rows().values() if row >= 0)
+        return {row: int(self._arrays["service"]["policy"][row]) for row in rows}
 
     def orders(self, policy: int, service: int) -> list[Order]:
         """The orders on the rows of a policy that answer ``service``, a row, or with -1 all services that no override
         singles out. Sorted by id."""
         found = []
         for each in self._limited:
-            if each.target.service and (service < 0 or self._services[each.target.service] != service):
+            if each.target.service and (service < 0 or self._rows()[each.target.service] != service):
                 continue
             edges, _ = lookups.pool(self._arrays, policy)
             members = self._edges(each)[edges]
-            classes = lookups.classes_like(self._arrays, policy, each.target.view)
-            if members.any() and classes.any():
+            if not members.any():
+                continue
+            classes = lookups.classes_of(self._arrays, policy, self._views(each.target.view))
+            if classes.any():
                 pins = each.kind == KIND_PIN and rules_of.is_active(each, self._clock_s)
                 found.append(
                     Order(each, classes, members, self._factor_milli(each), pins, bool(self._is_changing(each)))
@@ -127,10 +129,30 @@ class Acting:
 
     def _edges(self, override: Override) -> Mask:
         """The edges that an override means, by edge row; those of a pin are the ones it pins to."""
-        if override.target.pop:
-            return lookups.edges_of_pop(self._arrays, override.target.pop)
-        wanted = override.edges if override.kind == KIND_PIN else (override.target.edge,)
-        return np.array([edge in wanted for edge in self._ids], dtype=np.bool_)
+        if override.id not in self._edges_of:
+            if override.target.pop:
+                found = lookups.edges_of_pop(self._arrays, override.target.pop)
+            else:
+                found = np.zeros(len(self._ids), dtype=np.bool_)
+                wanted = override.edges if override.kind == KIND_PIN else (override.target.edge,)
+                found[[self._row_of[edge] for edge in wanted if edge in self._row_of]] = True
+            self._edges_of[override.id] = found
+        return self._edges_of[override.id]
+
+    def _rows(self) -> dict[str, int]:
+        """The rows of the services that overrides name, by name; looked up when it is first asked for."""
+        if self._services is None:
+            named = {each.target.service for each in self._limited} - {""}
+            self._services = lookups.service_rows(self._arrays, sorted(named)) if named else {}
+        return self._services
+
+    def _views(self, pattern: str) -> Mask | None:
+        """The views that a pattern means; None: all."""
+        if not pattern:
+            return None
+        if pattern not in self._views_of:
+            self._views_of[pattern] = lookups.views_like(self._arrays, pattern)
+        return self._views_of[pattern]
 
     def _longest_ttl_s(self, override: Override) -> int:
         return int(self._ttl_s[self._edges(override)].max(initial=0))

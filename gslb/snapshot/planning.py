@@ -11,7 +11,7 @@ ramps as ever. Where less than half of the row's weight is left, local policy de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +28,8 @@ I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 MILLION: Final = 1_000_000
-_KEY = ("country", "region", "isp")
+_COLUMNS: Final = ("country", "region", "isp")
+_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +62,38 @@ class Planned:
 
 def resolve(arrays: Arrays, plan: Plan) -> Planned:
     """Look up what a plan names, for the catalog with these sections. Takes time in proportion to rows and classes."""
-    by_service: dict[str, dict[tuple[str, str, str], PlanRow]] = {}
+    by_service: dict[str, dict[_Key, PlanRow]] = {}
     for row in plan.rows:
         by_service.setdefault(row.service, {})[row.country, row.region, row.isp] = row
     found: dict[int, PlannedPolicy] = {}
     skipped = 0
+    services = lookups.service_rows(arrays, by_service)
+    ids = lookups.edge_ids(arrays)
+    keys: dict[int, list[_Key]] = {}
     for name, rows in by_service.items():
-        service = lookups.service_row(arrays, name)
+        service = services[name]
         if service < 0 or not arrays["service"]["flags"][service] & layout.SERVICE_DISPATCH:
             skipped += len(rows)
             continue
         policy = int(arrays["service"]["policy"][service])
-        found[policy], unusable = _policy(arrays, policy, rows)
+        geometry = int(arrays["policy"]["geometry"][policy])
+        if geometry not in keys:
+            keys[geometry] = _keys(arrays, policy)
+        found[policy], unusable = _policy(arrays, policy, rows, ids, keys[geometry])
         skipped += unusable
     return Planned(plan, found, skipped)
 
 
-def _policy(arrays: Arrays, policy: int, rows: Mapping[tuple[str, str, str], PlanRow]) -> tuple[PlannedPolicy, int]:
-    """The rows of one policy, and how many of them cannot be used."""
+def _policy(
+    arrays: Arrays, policy: int, rows: Mapping[_Key, PlanRow], ids: Sequence[str], keys: Sequence[_Key]
+) -> tuple[PlannedPolicy, int]:
+    """The rows of one policy, and how many of them cannot be used; ``keys`` are those of its classes."""
     edges, weights = lookups.pool(arrays, policy)
-    ids = lookups.edge_ids(arrays)
     at_of = {
         ids[row]: at for at, (row, weight) in enumerate(zip(edges.tolist(), weights.tolist(), strict=True)) if weight
     }
     fences = [lookups.text(arrays, row).split() for row in arrays["edge"]["fence"][edges].tolist()]
-    kept: dict[tuple[str, str, str], int] = {}
+    kept: dict[_Key, int] = {}
     tables: list[tuple[list[int], list[int], list[int]]] = []
     for key, row in rows.items():
         primaries = [at_of.get(edge, -1) for edge, _ in row.primaries]
@@ -99,29 +107,25 @@ def _policy(arrays: Arrays, policy: int, rows: Mapping[tuple[str, str, str], Pla
         np.array([_padded(row[column], filler) for row in tables], dtype=np.int64).reshape(len(tables), STEERING_WIDTH)
         for column, filler in ((0, -1), (1, 0), (2, -1))
     )
-    found = PlannedPolicy(
-        _row_of_class(arrays, policy, kept), primary, weight, backup, tuple("|".join(key) for key in kept)
-    )
+    found = PlannedPolicy(_row_of_class(keys, kept), primary, weight, backup, tuple("|".join(key) for key in kept))
     return found, len(rows) - len(kept)
 
 
-def _row_of_class(arrays: Arrays, policy: int, kept: Mapping[tuple[str, str, str], int]) -> I64:
-    """Classes of a dispatched service have one country, region and ISP each: that of their first view."""
-    of_view = lookups.view_classes(arrays, policy)
-    classes, first = np.unique(of_view, return_index=True)
-    texts = {
-        row: lookups.text(arrays, row)
-        for row in {int(each) for column in _KEY for each in np.unique(arrays["view"][column])}
-    }
-    found = np.full(int(arrays["policy"]["classes"][policy]), -1, dtype=np.int64)
-    columns = [arrays["view"][column][first].tolist() for column in _KEY]
-    for cls, *key in zip(classes.tolist(), *columns, strict=True):
-        country, region, isp = (texts[row] for row in key)
-        for wanted in ((country, region, isp), (country, "", isp), (country, "", "")):
-            if wanted in kept:
-                found[cls] = kept[wanted]
-                break
-    return found
+def _keys(arrays: Arrays, policy: int) -> list[_Key]:
+    """Country, region and ISP of each class. Classes of a dispatched service have one of each: their first view's."""
+    _, first = np.unique(lookups.view_classes(arrays, policy), return_index=True)
+    columns = [arrays["view"][column][first] for column in _COLUMNS]
+    texts = {int(row): lookups.text(arrays, int(row)) for column in columns for row in np.unique(column)}
+    country, region, isp = ([texts[row] for row in column.tolist()] for column in columns)
+    return list(zip(country, region, isp, strict=True))
+
+
+def _row_of_class(keys: Sequence[_Key], kept: Mapping[_Key, int]) -> I64:
+    found = [
+        kept.get((country, region, isp), kept.get((country, "", isp), kept.get((country, "", ""), -1)))
+        for country, region, isp in keys
+    ]
+    return np.array(found, dtype=np.int64)
 
 
 def weigh(rows: PlannedPolicy, classes: npt.NDArray[Any], keep: I64, living: Mask) -> tuple[I64, Mask]:

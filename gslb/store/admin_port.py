@@ -50,7 +50,7 @@ class AdminPort:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
-            target = f"{path}?{urlencode(query)}" if query else path
+            target = f"{path}?{urlencode(query, errors='surrogateescape')}" if query else path
             connection.request(method, target, body or None, headers | (_JSON if body else {}))
             response = connection.getresponse()
             found = Reply(response.status, response.read(), _whole(response.getheader(CLOCK, "")))

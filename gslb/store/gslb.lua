@@ -78,32 +78,53 @@ local function needs(args)
   end
 end
 
+-- As redis.call on one of the keys that the functions keep for themselves. What somebody else left there, a value of another
+-- kind or a number that cannot be counted on, gives way.
+local function kept(command, key, ...)
+  local found = redis.pcall(command, key, ...)
+  if type(found) == 'table' and found.err then
+    if not (found.err:find('WRONGTYPE') or found.err:find('not an integer') or found.err:find('overflow')) then
+      return redis.call(command, key, ...)
+    end
+    redis.call('UNLINK', key)
+    found = redis.call(command, key, ...)
+  end
+  return found
+end
+
 -- Begins an entry: its number, its time, and the time of the newest one before it (nil: there is none). The time never
--- goes back. An entry that lies far ahead of the clock (the clock was set back, or somebody forged it) begins the
--- stream anew, and the number that is passed over makes every follower read all again.
+-- goes back. An entry that lies far ahead of the clock (it was set back, or somebody forged it), or after which none fits
+-- into its millisecond, begins the stream anew, and the number that is passed over makes every follower read all again.
 local function opened()
-  local now, newest = clock_ms(), nil
+  local now, newest, forged = clock_ms(), nil, false
   local info = redis.pcall('XINFO', 'STREAM', EVENTS)
   if info.err then
-    if not info.err:find('no such key') then return info end
+    if info.err:find('WRONGTYPE') then
+      redis.call('UNLINK', EVENTS)
+    elseif not info.err:find('no such key') then
+      return info
+    end
   else
     for at = 1, #info, 2 do
-      if info[at] == 'last-generated-id' then newest = tonumber(info[at + 1]:match('^%d+')) end
+      if info[at] == 'last-generated-id' then
+        local ms, seq = info[at + 1]:match('^(%d+)-(%d+)$')
+        newest, forged = tonumber(ms), #seq > 15
+      end
     end
   end
-  if newest and newest > now + JUMP_MS then
+  if newest and (forged or newest > now + JUMP_MS) then
     redis.call('UNLINK', EVENTS)
-    redis.call('INCR', COUNT)
+    kept('INCR', COUNT)
     newest = nil
   end
-  return {n = redis.call('INCR', COUNT), now = math.max(now, newest or 0), newest = newest}
+  return {n = kept('INCR', COUNT), now = math.max(now, newest or 0), newest = newest}
 end
 
 local function added(entry, ...)
   if not entry.newest then
-    redis.call('HSET', GAP, 'begin_ms', '0', 'end_ms', digits(entry.now))
+    kept('HSET', GAP, 'begin_ms', '0', 'end_ms', digits(entry.now))
   elseif entry.now - entry.newest > GAP_MS then
-    redis.call('HSET', GAP, 'begin_ms', digits(entry.newest), 'end_ms', digits(entry.now))
+    kept('HSET', GAP, 'begin_ms', digits(entry.newest), 'end_ms', digits(entry.now))
   end
   local id = redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, digits(entry.now) .. '-*', 'n', entry.n, ...)
   return {1, id, entry.n}
@@ -111,7 +132,7 @@ end
 
 -- For how long nothing was heard of an edge when the newest entry came; time within the gap does not count.
 local function silence_ms(received, newest)
-  local gap = redis.call('HMGET', GAP, 'begin_ms', 'end_ms')
+  local gap = kept('HMGET', GAP, 'begin_ms', 'end_ms')
   local gap_begin, gap_end = tonumber(gap[1] or '') or 0, tonumber(gap[2] or '') or 0
   if received < gap_end then
     received = gap_begin == 0 and gap_end or received + gap_end - math.max(gap_begin, received)
@@ -206,7 +227,7 @@ local function write_report(keys, args)
   redis.call('UNLINK', keys[1])
   redis.call('HSET', keys[1], unpack(flat))
   redis.call('PEXPIRE', keys[1], EXPIRE_MS)
-  redis.call('HSET', SEEN, edge, fields.received_ms)
+  kept('HSET', SEEN, edge, fields.received_ms)
   return added(entry, 'kind', 'report', 'edge', edge, unpack(flat))
 end
 

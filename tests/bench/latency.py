@@ -1,7 +1,8 @@
 """How long a report takes to change an answer: written to a real Redis, seen over UDP, while queries and reports flow.
 
 One edge of two is told to be down and up again, at moments without a pattern; a client asks every millisecond which of
-the two it gets. Meanwhile dnsperf asks, and the other edges report.
+the two it gets. Meanwhile dnsperf asks, and the other edges report. Then it falls silent instead, again and again: how
+long after stale + hold is it gone?
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from gslb.model.report import DOWN, UP, Report
 from gslb.store.opening import open_writer
 
 ROUNDS = 300
+SILENCES = 10
+STALE_S, HOLD_S = 1, 1
+GONE_MS = 1000.0
 QUERIES_PER_S = 5000
 REPORTS_PER_S = 200
 EDGES = 40
@@ -39,7 +43,7 @@ class Latency(NamedTuple):
     median_ms: float
     p99_ms: float
     worst_ms: float
-    build_ms: float  # the last steering rebuild's own time
+    gone_ms: float  # the longest of the times beyond stale + hold until a silent edge was answered no more
 
 
 def measure(work: Path, data: Path, queries: Path) -> Latency:
@@ -55,22 +59,31 @@ def measure(work: Path, data: Path, queries: Path) -> Latency:
             finally:
                 load.terminate()
                 load.wait()
-            build_ms = _build_ms(server.admin)
-    found.sort()
-    return Latency(len(found), found[len(found) // 2], found[len(found) * 99 // 100], found[-1], build_ms)
+    told, gone = found
+    told.sort()
+    return Latency(len(told), told[len(told) // 2], told[len(told) * 99 // 100], told[-1], max(gone))
 
 
-async def _rounds(url: str, port: int) -> list[float]:
+async def _rounds(url: str, port: int) -> tuple[list[float], list[float]]:
+    """The times in ms of each change that was told, and of each silence beyond stale + hold."""
     writer = open_writer(url)
     others = asyncio.ensure_future(_others(url))
     chance = random.Random(7)
     seq = {"one": 0, "two": 0}
     found: list[float] = []
+    gone: list[float] = []
 
-    async def tell(edge: str, health: str) -> None:
+    async def tell(edge: str, health: str, valid_ms: int = 3_600_000) -> None:
         seq[edge] += 1
-        outcome = await writer.report(Report(edge, 1, seq[edge], 0, health4=health, valid_ms=3_600_000))
+        outcome = await writer.report(Report(edge, 1, seq[edge], 0, health4=health, valid_ms=valid_ms))
         assert outcome.accepted, outcome.reason
+
+    async def until(wanted: bool, begun: float) -> float:
+        """Until the preferred edge is answered, or no more; the ms since ``begun``."""
+        while (await _answer(sock) == preferred) is not wanted:
+            assert time.perf_counter() < begun + LOST_S, "the answer never changed"
+            await asyncio.sleep(0.001)
+        return (time.perf_counter() - begun) * 1000
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
@@ -82,16 +95,17 @@ async def _rounds(url: str, port: int) -> list[float]:
         for turn in range(ROUNDS):
             begun = time.perf_counter()
             await tell(preferred, DOWN if turn % 2 == 0 else UP)
-            until = begun + LOST_S
-            while (await _answer(sock) == preferred) is (turn % 2 == 0):
-                assert time.perf_counter() < until, "the answer never changed"
-                await asyncio.sleep(0.001)
-            found.append((time.perf_counter() - begun) * 1000)
+            found.append(await until(turn % 2 == 1, begun))
             await asyncio.sleep(SETTLE_S + chance.random() * 0.2)
+        for _ in range(SILENCES):
+            await tell(preferred, UP, valid_ms=0)
+            begun = time.perf_counter()
+            await until(True, begun)
+            gone.append(await until(False, begun) - (STALE_S + HOLD_S) * 1000)
     others.cancel()
     await asyncio.gather(others, return_exceptions=True)
     await writer.close()
-    return found
+    return found, gone
 
 
 async def _others(url: str) -> None:
@@ -134,16 +148,8 @@ def _zones() -> dict[str, str]:
         "  probe: {pool: both, ttl: 30, affinity: [any]}\n"
         f"pools:\n  all: {{{pool}}}\n  both: {{one: 1, two: 1}}\n"
     )
-    return {"example.test.yaml": zone, "edges.yaml": f"health: {{slow_start_s: 0}}\nedges:\n{edges}"}
-
-
-def _build_ms(admin: int) -> float:
-    from urllib.request import urlopen
-
-    with urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as reply:
-        text = reply.read().decode()
-    found = [line.split()[-1] for line in text.splitlines() if line.startswith("gslb_steering_build_duration_seconds")]
-    return float(found[-1]) * 1000 if found else float("nan")
+    rules = f"{{stale_s: {STALE_S}, hold_s: {HOLD_S}, slow_start_s: 0}}"
+    return {"example.test.yaml": zone, "edges.yaml": f"health: {rules}\nedges:\n{edges}"}
 
 
 def lines(found: Latency, verdict: Sequence[str] = ("held", "MISSED")) -> list[str]:
@@ -162,5 +168,10 @@ def lines(found: Latency, verdict: Sequence[str] = ("held", "MISSED")) -> list[s
         f"| slowest | {found.worst_ms:.0f} ms |",
         "",
         f"Bound: 99 % within {BOUND_MS:.0f} ms. This run: {verdict[found.p99_ms > BOUND_MS]}.",
+        "",
+        f"An edge that falls silent is gone when the next entry after `stale_s` + `hold_s` is there. The slowest of"
+        f" {SILENCES}",
+        f"was answered no more {found.gone_ms:.0f} ms after that; bound {GONE_MS:.0f} ms:"
+        f" {verdict[found.gone_ms > GONE_MS]}.",
         "",
     ]

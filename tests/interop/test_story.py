@@ -304,7 +304,8 @@ def test_a_bad_day(network: Network) -> None:
 
 
 def _gone_in_time(network: Network) -> None:
-    """Down within stale + hold + 1 s of its last report, by store time: the next entry of anyone's says so."""
+    """Down soon after stale + hold, by store time: the next entry of anyone's says so. A second is what three agents
+    take for one; the rest is for a busy machine."""
     lines = [
         json.loads(line)
         for path in sorted((network.folder / "state/journal").glob("*.jsonl"))
@@ -312,6 +313,7 @@ def _gone_in_time(network: Network) -> None:
     ]
     downs = [line for line in lines if line["kind"] == "edge" and line["edge"] == "ber-1" and line["is"] == "down"]
     assert len(downs) == 1, downs
+    assert 0 < downs[0]["age_ms"] - (STALE_S + HOLD_S) * 1000 < 4000, downs
 
 
 def _slow_start(network: Network) -> None:

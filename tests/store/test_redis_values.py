@@ -16,7 +16,7 @@ from gslb.model.plan import Plan
 from gslb.model.report import DRAIN, Report
 from gslb.plan import published
 from gslb.store import redis_follow
-from gslb.store.interface import Store, StoreError
+from gslb.store.interface import Store
 
 A, B = "{gslb}:report:a", "{gslb}:report:b"
 WORKS = "{gslb}:override:works"
@@ -240,15 +240,36 @@ async def test_other_keys_that_cannot_be_read(
         await until(lambda: not store.faults)
 
 
-async def test_writers_are_told_what_keeps_them_from_writing(server: RedisServer) -> None:
+OURS = [
+    # what somebody leaves under a key that the functions keep for themselves
+    [("SET", EVENTS, "x")],
+    [("DEL", SEEN), ("SET", SEEN, "x")],
+    [("DEL", GAP), ("RPUSH", GAP, "x")],
+    [("SET", COUNT, "x")],
+    [("SET", COUNT, "9223372036854775807")],
+    [("DEL", COUNT), ("RPUSH", COUNT, "x")],
+    [("XADD", EVENTS, "18446744073709551615-18446744073709551615", "x", "y")],
+]
+
+
+@pytest.mark.parametrize("by_hand", OURS, ids=lambda commands: " ".join(commands[-1][:2]))
+async def test_what_stands_in_the_way_of_writing_gives_way(server: RedisServer, by_hand: list[tuple[str, ...]]) -> None:
     async with good(server) as store:
-        server.cli("SET", EVENTS, "x")
-        with pytest.raises(StoreError, match=r"^redis://127\.0\.0\.1:\d+: \{gslb\}:report:a: WRONGTYPE "):
-            await store.report(Report("a", 1, 2, 0))
-        assert (await store.state()).reports["a"].seq == 1
-        server.cli("DEL", EVENTS)
+        for command in by_hand:
+            server.cli(*command)
         assert (await store.report(Report("a", 1, 2, 0))).accepted
         await seen_by(store, Report("a", 1, 2, 0))
+        await until(lambda: not store.faults)
+
+
+def test_no_entry_fits_after_a_forged_one(server: RedisServer) -> None:
+    """A few seconds ahead of the clock, and the last of its millisecond."""
+    server.cli("DEL", EVENTS)
+    ahead_ms = (int(server.cli("TIME").split()[0]) + 8) * 1000
+    server.cli("XADD", EVENTS, f"{ahead_ms}-18446744073709551615", "x", "y")
+    answer = server.cli("FCALL", "gslb_report", "1", "{gslb}:report:z", "1", "epoch", "1", "seq", "1").split()
+    assert answer[0] == "1"
+    assert int(answer[1].split("-")[0]) < ahead_ms
 
 
 ENTRIES = [

@@ -51,7 +51,7 @@ def parse(text: str) -> Playlist:
         elif line.startswith(_DATE):
             ends_at = _date(line)
         elif line.startswith(_LENGTH):
-            length_s = float(_matched(r"\d{1,9}(?:\.\d{0,9})?(?=,|$)", line, _LENGTH))
+            length_s = float(_matched(r"\d{1,9}(?:\.\d{0,30})?(?=\s*(?:,|$))", line, _LENGTH))
         elif line.startswith(_PART):
             parts += 1
         elif line and not line.startswith("#"):
