@@ -16,22 +16,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from gslb.model.report import Report
 from gslb.store import redis_library as library
 from gslb.store import redis_reading as reading
 from gslb.store.interface import StoreError
 from gslb.store.redis_clock import StoreClock
 from gslb.store.redis_mirror import MAX_EDGES, Mirror
+from gslb.store.redis_plan import Plans
 from gslb.store.redis_reading import (
     COUNT,
     EVENTS,
     MAX_OVERRIDES,
     OVERRIDE,
-    PLAN,
     PLAN_CURRENT,
     REPORT,
     SEEN,
     TAG,
     Fault,
+    Gap,
     Refused,
     is_name,
     number,
@@ -46,6 +48,7 @@ AHEAD_MS: Final = 2000
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 3.0
 _FULL_READS_APART_S: Final = 1.0  # between two that lost entries ask for, which anyone who may write can cause
+_APART_S: Final = 0.01  # between two readings of entries, unless many wait: a storm of reports costs a hundred a second
 _ENTRIES: Final = 100
 _HEAVY_BYTES: Final = 1 << 20
 _SLICE_S: Final = 0.05
@@ -99,12 +102,16 @@ class Follower:
         self._entries = _ENTRIES
         self._read_at_s = 0.0
         self._touched: tuple[set[str], set[str]] = (set(), set())
-        self._plan_key = ("", "")
-        self._plan_fault: Fault | None = None
-        self._plan_told = ""
+        self._plans = Plans(mirror, told)
 
     async def run(self) -> None:
         """Connect, read all, follow; begin again, after a pause, where the connection is lost."""
+        try:
+            await self._run()
+        finally:
+            self._plans.end()
+
+    async def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -118,8 +125,8 @@ class Follower:
                 self._set_connected(str(error))
             except Refused as error:
                 self._set_connected(f"{self._shown}: {error}")
-            except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-                # Answers of a shape that no Redis gives. Following must not end for it.
+            except Exception as error:
+                # Answers of a shape that no Redis gives, mostly. Following must not end, whatever it is.
                 self._set_connected(f"{self._shown}: an answer that is not understood: {error!r:.200}")
             await self._link.drop()
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
@@ -172,6 +179,8 @@ class Follower:
             return True
         await self._read_hinted(edges, overrides, planned)
         self._told()
+        if wait_s and len(entries) < self._entries:
+            await asyncio.sleep(_APART_S)
         return True
 
     def _hints(self, entries: Sequence[tuple[bytes, list[bytes]]]) -> tuple[set[str], set[str], bool]:
@@ -209,7 +218,7 @@ class Follower:
         ordered = await reading.overrides(self._many, sorted(overrides))
         if planned:
             (current,) = await self._many([("GETRANGE", PLAN_CURRENT, 0, 63)])
-            await self._read_plan(current)
+            await self._read_plan(current, wait=False)
         now_ms = self._bounded(self.position.ms)
         self._mirror.take_time(now_ms)
         self._mirror.take_gap(gap, self._clock.ms() + AHEAD_MS)
@@ -238,8 +247,10 @@ class Follower:
             position = entry_id(newest[0][0])
             flat = newest[0][1]
             running = number(dict(zip(flat[::2], flat[1::2], strict=True)).get(b"n"))
-        if not tell or position < self.position:
+        tell = tell and position >= self.position  # else the stream was begun anew, or emptied
+        if not tell:
             self.position, self._number = position, running
+        begun = self.position
         self._counted = self._count(counted)
         self._strikes, self._lost = 0, False
         self._read_at_s = time.monotonic()
@@ -255,44 +266,25 @@ class Follower:
                 await self._follow(0.0)
                 slice_s = time.monotonic()
         seen = await reading.seen(self._many, MAX_EDGES)
-        await self._read_plan(current)
+        await self._read_plan(current, wait=not self.connected)
         mirror = self._mirror
-        if position.ms:
-            mirror.take_time(self._bounded(position.ms))
         mirror.fault(SEEN, seen if isinstance(seen, Fault) else None)
-        mirror.take_gap(gap, self._clock.ms() + AHEAD_MS)
+        if self.position == begun:  # else entries have told of a newer time, and of a newer gap perhaps
+            newest_ms = position.ms or _newest_ms(gap, found, seen, int(reading.seconds(told_s) * 1000))
+            if newest_ms:
+                mirror.take_time(self._bounded(newest_ms))
+            mirror.take_gap(gap, self._clock.ms() + AHEAD_MS)
         mirror.take_reports({edge: found[edge] for edge in found if edge not in self._touched[0]})
         mirror.take_overrides({name: ordered[name] for name in ordered if name not in self._touched[1]})
         mirror.keep_only(_there(found) | self._touched[0], _there(ordered) | self._touched[1])
         mirror.take_seen({} if isinstance(seen, Fault) else seen)
 
-    async def _read_plan(self, current: Any) -> None:
-        """Read the plan that counts, where it is not the one that is held."""
+    async def _read_plan(self, current: Any, *, wait: bool) -> None:
+        """Read the plan that counts, where it is not the one that is held; with ``wait``, before this returns."""
         self._critical(current, PLAN_CURRENT, "the key holds no text")
         if isinstance(current, Refused):
             return
-        version = current.decode("ascii", "replace")
-        if not version:
-            self._mirror.take_plan(None)
-            self._plan_key = ("", "")
-            self._faulty_plan("", None)
-            return
-        digest = await reading.plan_digest(self._many, version)
-        if isinstance(digest, Fault) or (version, digest) == self._plan_key:
-            self._faulty_plan(version, digest if isinstance(digest, Fault) else self._plan_fault)
-            return
-        plan = await reading.plan(self._many, version, digest)
-        self._plan_key = (version, digest)
-        self._plan_fault = plan if isinstance(plan, Fault) else None
-        self._faulty_plan(version, self._plan_fault)
-        if not isinstance(plan, Fault):
-            self._mirror.take_plan(plan)
-
-    def _faulty_plan(self, version: str, reason: Fault | None) -> None:
-        """Tell that the plan that should count cannot be read, or that it can; of others nothing is told any more."""
-        self._mirror.fault(PLAN + self._plan_told, None)
-        self._plan_told = version
-        self._mirror.fault(PLAN + version, reason)
+        await self._plans.look(self._many, current.decode("ascii", "replace"), wait=wait)
 
     async def _many(self, commands: Sequence[reading.Command], wait_s: float = 0.0) -> list[Any]:
         """As `reading.Many`; raises a refusal that is not about what was asked."""
@@ -326,6 +318,17 @@ class Follower:
     def _bounded(self, entry_ms: int) -> int:
         """The time of an entry, which may be forged."""
         return min(entry_ms, self._clock.ms() + AHEAD_MS)
+
+
+def _newest_ms(
+    gap: Gap | Fault, found: Mapping[str, Report | Fault | None], seen: Mapping[str, int] | Fault, latest_ms: int
+) -> int:
+    """Store time as far as other keys tell it, of a stream that was emptied; 0 where they do not. Nothing after
+    ``latest_ms`` counts: it was written since."""
+    times = [report.received_ms for report in found.values() if isinstance(report, Report)]
+    times += [] if isinstance(seen, Fault) else seen.values()
+    times += [gap.end_ms] if isinstance(gap, Gap) else []
+    return max((at_ms for at_ms in times if at_ms <= latest_ms), default=0)
 
 
 def _there(found: Mapping[str, Any]) -> set[str]:

@@ -135,20 +135,25 @@ async def plan_digest(many: Many, version: str) -> str | Fault:
     return digest if _SHA256.fullmatch(digest) else Fault("sha256: is not 64 hexadecimal digits")
 
 
-async def plan(many: Many, version: str, sha256: str) -> Plan | Fault:
-    """The plan of that version. Reading a large one takes a thread, so that what else waits goes on."""
+async def plan_data(many: Many, version: str) -> bytes | Fault:
+    """A plan as it was published."""
     (length,) = await many([("HSTRLEN", PLAN + version, "data")])
     if not isinstance(length, int) or not 0 < length <= MAX_PLAN_BYTES:
         return Fault(f"data: is not 1 to {MAX_PLAN_BYTES} bytes")
     (data,) = await many([("HGET", PLAN + version, "data")], PLAN_S)
-    if not isinstance(data, bytes):
-        return Fault("data: is missing")
+    return data if isinstance(data, bytes) else Fault("data: is missing")
+
+
+async def plan(version: str, sha256: str, data: bytes) -> Plan | Fault:
+    """The plan that data spells; read in a thread, since a large one takes a second or more."""
     from gslb.plan import published
 
     try:
         found = await asyncio.to_thread(published.read, data, sha256)
     except GslbError as error:
         return _told(error)
+    except Exception as error:
+        return Fault(f"reading it met a fault of this program: {error!r:.200}")
     return found if found.version == version else Fault(f"version: {found.version!r} is not that of the key")
 
 

@@ -7,8 +7,9 @@ import asyncio
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gslbtest.process import program, running
@@ -17,7 +18,8 @@ from gslbtest.stores import RedisServer, becomes, following, replicated, seen_by
 from gslb.model.override import KIND_DRAIN, Override, Target
 from gslb.model.report import DOWN, Report, StoreState
 from gslb.store import redis as connecting
-from gslb.store import redis_follow
+from gslb.store import redis_follow, redis_library
+from gslb.store import redis_reading as reading
 from gslb.store.interface import Store, StoreError
 from gslb.store.opening import open_writer
 
@@ -248,6 +250,74 @@ async def test_a_stream_that_was_emptied(server: RedisServer) -> None:
         call = "FCALL gslb_report 1 {gslb}:report:a 1 epoch 1 seq 2"
         server.cli(given=f"MULTI\n{call}\nDEL {{gslb}}:events\nEXEC\n".encode())
         await seen_by(store, said("a", 2))
+
+
+@pytest.mark.parametrize(
+    "emptied", [("DEL", "{gslb}:events"), ("XTRIM", "{gslb}:events", "MAXLEN", "0")], ids=["deleted", "cut"]
+)
+async def test_who_finds_the_stream_emptied_agrees_with_who_read_it(
+    server: RedisServer, emptied: tuple[str, ...]
+) -> None:
+    """The other keys tell store time too."""
+    await written(server.url, said("a", 1), said("b", 1))
+    async with following(server.url) as old:
+        server.cli(*emptied)
+        async with following(server.url) as new:
+            assert await new.state() == await old.state()
+            await written(server.url, said("a", 2))
+            for store in (old, new):
+                await seen_by(store, said("a", 2))
+            assert await new.state() == await old.state()
+
+
+async def test_a_gap_stays_that_is_told_while_everything_is_read(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full read met the one before it."""
+    code = redis_library.text().replace(b"local GAP_MS = 3000", b"local GAP_MS = 0")
+    server.cli("-x", "FUNCTION", "LOAD", "REPLACE", given=code)
+    for seq in (1, 2):
+        await written(server.url, said("a", seq))
+    monkeypatch.setattr(redis_follow, "_SLICE_S", 0.0)
+    scan = reading.scan
+
+    async def scanned(*arguments: Any) -> AsyncIterator[list[str]]:
+        first = True
+        async for keys in scan(*arguments):
+            if first and redis_follow.FULL_READ_S == 0.0:
+                monkeypatch.setattr(redis_follow, "FULL_READ_S", 30.0)
+                await asyncio.sleep(0.005)
+                server.cli("FCALL", "gslb_report", "1", "{gslb}:report:b", "1", "epoch", "1", "seq", "1")
+            first = False
+            yield keys
+
+    monkeypatch.setattr(reading, "scan", scanned)
+    async with following(server.url) as store:
+        before = await store.state()
+        monkeypatch.setattr(redis_follow, "FULL_READ_S", 0.0)
+        await seen_by(store, said("b", 1))
+        await until(lambda: redis_follow.FULL_READ_S > 0)
+        await asyncio.sleep(0.2)  # longer than the rest of the full read takes
+        state = await store.state()
+        assert (state.gap_begin_ms, state.gap_end_ms) == (before.now_ms, state.now_ms)
+
+
+async def test_following_goes_on_after_a_fault_of_this_program(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(server.url) as store:
+        whole = reading.gap
+
+        async def faulty(_: reading.Many) -> reading.Gap | reading.Fault:
+            raise RuntimeError("never thought of")
+
+        monkeypatch.setattr(reading, "gap", faulty)
+        await written(server.url, said("a", 1))
+        await until(lambda: not store.connected)
+        assert "never thought of" in store.faults[store_name(server)]
+        monkeypatch.setattr(reading, "gap", whole)
+        await seen_by(store, said("a", 1))
+        assert store.connected
 
 
 # Another primary.
