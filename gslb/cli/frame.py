@@ -44,12 +44,24 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """``right`` are the columns that are aligned to the right. ``left_out`` says how many rows are missing."""
+    """``right`` are the columns that are aligned to the right. ``left_out`` says how many rows are missing, and which
+    columns. ``spare`` are the columns that can be done without, the first of them best."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     right: frozenset[int] = frozenset()
     left_out: str = ""
+    spare: tuple[int, ...] = ()
+
+    def widths(self) -> list[int]:
+        """How wide each column is, with every cell whole."""
+        return [max(len(head), *(len(row[at].text) for row in self.rows)) for at, head in enumerate(self.heads)]
+
+
+GAP: Final = 2
+"""Blanks between columns."""
+LEAST: Final = 12
+"""The last column holds lists and sentences: where room is short it is cut to so many letters before others go."""
 
 
 def tables(frame: Frame, lines: int | None = None) -> list[Table]:
@@ -73,7 +85,7 @@ def tables(frame: Frame, lines: int | None = None) -> list[Table]:
 def text_lines(table: Table) -> list[str]:
     """A table as plain text, every cell whole."""
     rows = [table.heads, *([cell.text for cell in row] for row in table.rows)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(table.heads))]
+    widths = table.widths()
     found = []
     for row in rows:
         cells = zip(row, widths, range(len(row)), strict=True)
@@ -82,10 +94,37 @@ def text_lines(table: Table) -> list[str]:
     return [*found, table.left_out] if table.left_out else found
 
 
+def fitted(table: Table, width: int) -> Table:
+    """A table in ``width`` letters: without the columns that have no room, which it tells, and the last one cut."""
+    widths = table.widths()
+
+    def over(columns: Sequence[int]) -> int:
+        *whole, last = (widths[at] for at in columns)
+        return sum(whole) + GAP * len(whole) + min(last, LEAST) - width
+
+    kept = list(range(len(widths)))
+    for at in table.spare:
+        if over(kept) <= 0:
+            break
+        kept.remove(at)
+    room = max(LEAST, min(widths[kept[-1]], LEAST) - over(kept))
+    rows = tuple((*(row[at] for at in kept[:-1]), _cut(row[kept[-1]], room)) for row in table.rows)
+    gone = [head for at, head in enumerate(table.heads) if at not in kept]
+    told = [table.left_out] if table.left_out else []
+    if gone:
+        told.append(f"{'' if told else '… '}no room for {', '.join(gone)}")
+    right = frozenset(kept.index(at) for at in table.right if at in kept)
+    return Table(tuple(table.heads[at] for at in kept), rows, right, "; ".join(told))
+
+
+def _cut(cell: Cell, room: int) -> Cell:
+    return cell if len(cell.text) <= room else Cell(f"{cell.text[: room - 1]}…", cell.style)
+
+
 def _servers(servers: Sequence[Seen]) -> Table:
     first = next((each.status.generation for each in servers if each.status is not None), "")
     heads = ("SERVER", "ADMIN", "READY", "GENERATION", "STORE", "OVERRIDES", "PLAN", "FILES")
-    return Table(heads, tuple(_server(each, first) for each in servers), frozenset({5}))
+    return Table(heads, tuple(_server(each, first) for each in servers), frozenset({5}), spare=(6, 5, 0, 4, 7))
 
 
 def _server(seen: Seen, generation: str) -> tuple[Cell, ...]:
@@ -109,7 +148,8 @@ def _server(seen: Seen, generation: str) -> tuple[Cell, ...]:
 def _edges(edges: Sequence[EdgeLive], most: int | None) -> Table:
     heads = ("EDGE", "POP", "IPV4", "IPV6", "AGE", "LOAD", "OF", "HEADROOM", "RAMP", "WEIGHT", "SHARE", "OVERRIDES")
     chosen, left_out = _chosen(edges, most, _is_edge_troubled, "edges")
-    return Table(heads, tuple(map(_edge, chosen)), frozenset({4, 5, 6, 7, 8, 9, 10}), left_out)
+    right, spare = frozenset({4, 5, 6, 7, 8, 9, 10}), (1, 6, 9, 8, 5, 4, 11, 10, 7)
+    return Table(heads, tuple(map(_edge, chosen)), right, left_out, spare)
 
 
 def _edge(edge: EdgeLive) -> tuple[Cell, ...]:
@@ -133,7 +173,7 @@ def _edge(edge: EdgeLive) -> tuple[Cell, ...]:
 def _services(services: Sequence[ServiceLive], most: int | None) -> Table:
     heads = ("SERVICE", "FAIL OPEN", "NO EDGE", "PLAN", "OVERRIDES", "LEVELS")
     chosen, left_out = _chosen(services, most, _is_service_troubled, "services")
-    return Table(heads, tuple(map(_service, chosen)), frozenset({1, 2}), left_out)
+    return Table(heads, tuple(map(_service, chosen)), frozenset({1, 2}), left_out, spare=(3, 4, 5, 2))
 
 
 def _service(service: ServiceLive) -> tuple[Cell, ...]:

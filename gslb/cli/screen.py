@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from gslb.cli.frame import Frame, Table, tables
+from gslb.cli.frame import GAP, Frame, Table, fitted, tables
 
 _ENDS: Final = (b"q", b"Q", b"\x04")  # the last is Ctrl-D
 
@@ -45,7 +45,8 @@ class Screen:
 
     def take(self, frame: Frame) -> None:
         """Draw it; what has no room is left out, least what is in trouble."""
-        drawn = [_drawn(each) for each in tables(frame, self._console.size.height - 2)]
+        width, height = self._console.size
+        drawn = [_drawn(fitted(each, width)) for each in tables(frame, height - 2)]
         self._live.update(Group(Text(self._title(), style="dim"), *drawn), refresh=True)
 
     def wait(self, seconds: float) -> bool:
@@ -67,7 +68,7 @@ class Screen:
 
 
 def _drawn(table: Table) -> Group:
-    drawn = Drawn(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    drawn = Drawn(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
     for at, head in enumerate(table.heads):
         drawn.add_column(head, justify="right" if at in table.right else "left", no_wrap=True, overflow="ellipsis")
     for row in table.rows:

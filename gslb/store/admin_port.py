@@ -7,6 +7,7 @@ import http.client
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -19,6 +20,8 @@ from gslb.store.interface import Outcome, StoreError
 from gslb.store.redis_clock import StoreClock
 
 TIMEOUT_S: Final = 5.0
+THREADS: Final = 4
+"""Requests of a writer at one time; who gives one up leaves it behind until `TIMEOUT_S`."""
 CLOCK: Final = "gslb-clock-ms"
 """The header of a reply that says what the store's clock is."""
 
@@ -79,6 +82,8 @@ class AdminWriter:
         self._token = token
         self._clock = StoreClock()
         self._closed = False
+        # Of its own: names that nobody resolves take all threads that asyncio has, and one must be left to write.
+        self._threads = ThreadPoolExecutor(THREADS, "admin-port")
 
     @property
     def clock_ms(self) -> int:
@@ -123,12 +128,14 @@ class AdminWriter:
     async def close(self) -> None:
         """As `Writer.close`."""
         self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> Reply:
         if self._closed:
             raise StoreError(f"the connection to the server on {self._port.place} is closed")
         sent_s = time.monotonic()
-        reply = await asyncio.to_thread(self._port.ask, method, path, self._token, None, body)
+        loop = asyncio.get_running_loop()
+        reply = await loop.run_in_executor(self._threads, self._port.ask, method, path, self._token, None, body)
         if reply.clock_ms is not None:
             self._clock.told(reply.clock_ms / 1000, sent_s, time.monotonic())
         return reply

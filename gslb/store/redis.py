@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from redis.asyncio.connection import Connection, SSLConnection
@@ -13,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from gslb.store.interface import StoreError
 from gslb.store.redis_reading import Command, Refused
-from gslb.store.redis_url import Address
+from gslb.store.redis_url import Address, Tls
 
 CONNECT_S: Final = 2.0
 """How long a connection may take to be made, TLS and logging in included."""
@@ -131,6 +132,7 @@ async def _connect(address: Address, host: str, port: int, *, sentinel: bool = F
     if tls is None:
         connection = Connection(**options)
     else:
+        _check_files(address.shown, tls)
         connection = SSLConnection(
             ssl_ca_certs=tls.ca_certs or None,
             ssl_certfile=tls.certfile or None,
@@ -144,6 +146,15 @@ async def _connect(address: Address, host: str, port: int, *, sentinel: bool = F
         await _close(connection)
         raise
     return connection
+
+
+def _check_files(shown: str, tls: Tls) -> None:
+    """Raises `StoreError` with the file that cannot be read, which the library of TLS does not tell."""
+    for path in filter(None, (tls.ca_certs, tls.certfile, tls.keyfile)):
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            raise StoreError(f"{shown}: {path}: {error.strerror}") from None
 
 
 async def _close(connection: Connection) -> None:

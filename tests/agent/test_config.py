@@ -237,6 +237,8 @@ FAULTS = [
             "4:21: command: an empty list names no program; leave the key out",
         ],
     ),
+    # What needs a family beside what has one.
+    (BASE + "probes:\n  - {tcp: 'h:1'}\n  - {tcp: '127.0.0.1:1'}\n", [f'4:11: tcp: "h" {NEEDS_FAMILY}']),
     (BASE + "probes: x\n", ['3:9: probes: "x" is not a mapping of keys to values']),
     (BASE + "probes: {tcp: x}\n", ["3:9: probes: a mapping is not a list"]),
     (

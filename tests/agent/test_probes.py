@@ -140,6 +140,11 @@ BYTES: list[tuple[str, Handler, str]] = [
     ),
     ("hls: 'http://HERE/'", http((MASTER + "http://example.net/a.m3u8\n").encode()), ANOTHER),
     ("hls: 'http://HERE/'", http((MASTER + "http://[/\n").encode()), "the variant 'http://[/' is on another host"),
+    (
+        "hls: 'http://HERE/'",
+        http(playlist(1).encode() + b"#" * hls.MAX_BYTES),
+        f"a playlist of more than {hls.MAX_BYTES} bytes",
+    ),
     ("rtmp: HERE", rtmp(version=6), "not RTMP: its version is 6"),
     ("rtmp: HERE", rtmp(echo=lambda theirs: theirs[:-1] + b"?"), "not RTMP: what comes back is not what was sent"),
     # gone within
@@ -288,6 +293,15 @@ def test_playlists() -> None:
     low_latency = playlist(7) + '#EXT-X-PART:DURATION=0.3,URI="10.1.ts"\n'
     assert hls.parse(low_latency).position == (10, "9.ts", 1)
     assert hls.parse("\ufeff" + MASTER + "a/b.m3u8").variant == "a/b.m3u8"
+
+
+LENGTHS = [("4", 4.0), ("4.", 4.0), ("4.004000000000000,", 4.004), ("3.9999999999999996, a title", 4.0), ("2 ,", 2.0)]
+
+
+@pytest.mark.parametrize(("text", "seconds"), LENGTHS)
+def test_lengths_of_segments(text: str, seconds: float) -> None:
+    found = hls.parse(f"#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00Z\n#EXTINF:{text}\na.ts\n")
+    assert found.ends_at_s == pytest.approx(seconds, abs=1e-6)
 
 
 DATE = "1970-01-01T00:16:34Z"  # 994 s, so that three segments end at 1000 s

@@ -126,6 +126,20 @@ def test_the_reader_goes_away(checkout: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+def test_a_terminal_that_knows_few_letters(checkout: Path) -> None:
+    (checkout / "zones" / "live.yaml").write_text("zone: ü.example.\n")
+    done = subprocess.run(
+        [command("gslb"), "check"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "?.example" in done.stdout
+
+
 def test_python_m(checkout: Path) -> None:
     line = [sys.executable, "-m", "gslb", "--version"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)

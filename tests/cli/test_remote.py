@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from gslbtest.process import command
 from gslbtest.serving import Server, serving, write_files
 
 from gslb.cli.show import STATES, reload_lines, status_lines
@@ -57,6 +59,13 @@ def test_health(gslb, server: Server, tmp_path: Path, flag: str, said: str) -> N
     assert gslb("status", flag, "--admin", f"127.0.0.1:{server.admin}", "--state", tmp_path) == (0, said, "")
 
 
+@pytest.mark.parametrize("options", ["", "--watch --frames 1"])
+def test_status_that_nobody_reads(server: Server, options: str) -> None:
+    line = ["sh", "-c", f"{command('gslb')} status {options} {' '.join(where(server))} >&-"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_explain(gslb, server: Server) -> None:
     done = gslb("explain", "pull.live.example", "--subnet", "198.51.100.0/24", *where(server))
     assert (done.code, done.err) == (0, "")
@@ -72,6 +81,7 @@ def test_explain(gslb, server: Server) -> None:
     ("arguments", "err"),
     [
         (["pull.live.example", "--subnet", "x"], "gslb: 'x' is neither an address nor a prefix\n"),
+        (["a\udcff"], 'gslb: "a�" is not a name: other letters than ASCII are written as xn--… (IDNA)\n'),
         (["a" * 1025], "gslb: name: String should have at most 1024 characters\n"),
     ],
 )

@@ -21,7 +21,7 @@ import pytest
 from gslbtest.process import command, free_port
 from gslbtest.serving import Server, serving, write_files
 
-from gslb.cli.frame import BAD, GOOD, MEANT, WARN, Frame, Seen, tables, text_lines
+from gslb.cli.frame import BAD, GOOD, MEANT, WARN, Frame, Seen, Table, fitted, tables, text_lines
 from gslb.server.live import EdgeLive, Edges, ServiceLive, Services
 from gslb.server.status import Live, ReloadStatus, Status
 
@@ -172,6 +172,44 @@ def test_room(lines: int | None, edges: int, services: int) -> None:
     assert bool(some_edges.left_out) == (lines in (1, 10))
     if some_edges.left_out:
         assert some_edges.left_out == "… and 30 more edges, 30 of them to look at"
+
+
+LONG = (("isp+region", 0.545), ("isp+country", 0.182), ("continent", 0.136), ("any", 0.137))
+WIDTHS = [
+    # (columns of the terminal, those that have no room: of servers, edges and services)
+    (160, "", "", ""),
+    (100, "", "", ""),
+    (80, "OVERRIDES, PLAN", "POP, OF", ""),
+    (60, "SERVER, OVERRIDES, PLAN", "POP, OF, RAMP, WEIGHT", "PLAN, OVERRIDES"),
+]
+
+
+def narrow(width: int) -> list[Table]:
+    services = [service("pull.live.example.", level_shares=LONG), service("t.", overrides=("pin-t",))]
+    told = frame([seen("127.0.0.1:8053")], [edge("fra-1", weight=(75, 100)), edge("fra-2")], services)
+    return [fitted(each, width) for each in tables(told)]
+
+
+@pytest.mark.parametrize(("width", "servers", "edges", "services"), WIDTHS)
+def test_narrow_terminals(width: int, servers: str, edges: str, services: str) -> None:
+    for table, gone in zip(narrow(width), (servers, edges, services), strict=True):
+        assert table.left_out == (f"… no room for {gone}" if gone else "")
+        assert not set(gone.split(", ")) & set(table.heads)
+        assert max(map(len, text_lines(table))) <= width
+    *_, last = narrow(width)
+    assert last.heads[:3] == ("SERVICE", "FAIL OPEN", "NO EDGE")
+    cell = last.rows[0][-1].text
+    assert cell == "isp+region 54.5%, isp+country 18.2%, continent 13.6%, any 13.7%"[: len(cell) - 1] + cell[-1]
+    assert cell.endswith("…") == (width < 120)
+
+
+def test_what_is_left_out_in_both_ways() -> None:
+    told = frame([seen("a")], [edge(f"fra-{number}") for number in range(9)])
+    _, edges = (fitted(each, 60) for each in tables(told, 12))
+    assert (
+        edges.left_out
+        == f"… and {9 - len(edges.rows)} more edges, all as wished for; no room for POP, OF, RAMP, WEIGHT"
+    )
 
 
 @pytest.fixture(scope="module")

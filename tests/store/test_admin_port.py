@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import socket
@@ -88,6 +89,19 @@ async def test_reports_that_are_refused(server: Server) -> None:
         assert "seq: '-1' is not a decimal number" in outcome.reason
         outcomes = [await writer.report(Report("ber-4", 1, seq, 0)) for seq in range(60)]
         assert "edge 'ber-4' reports more often than 5 times a second" in {each.reason for each in outcomes}
+
+
+async def test_threads_that_wait_for_something_else_stop_no_report(server: Server) -> None:
+    """As those do that look up names where no resolver answers."""
+    never = threading.Event()
+    waiting = [asyncio.ensure_future(asyncio.to_thread(never.wait)) for _ in range(40)]
+    await asyncio.sleep(0)
+    try:
+        async with writing(server) as writer, asyncio.timeout(20):
+            assert await writer.latest("nowhere") is None
+    finally:
+        never.set()
+        await asyncio.gather(*waiting)
 
 
 async def test_overrides(server: Server) -> None:

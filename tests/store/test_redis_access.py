@@ -293,7 +293,7 @@ TLS_FAULTS = [
     (("client.crt", "ca.crt"), "KEY_VALUES_MISMATCH"),
     ((r"ssl_ca_certs=[^&]*&", ""), "CERTIFICATE_VERIFY_FAILED"),
     (("127.0.0.1:", "localhost:"), "Hostname mismatch"),
-    (("ca.crt", "gone.crt"), "No such file or directory"),
+    (("ca.crt", "gone.crt"), r"/gone\.crt: No such file or directory"),
     (("rediss:(.*)[?].*", r"redis:\1"), "no answer in time|Connection closed|reset|Protocol error|closed"),
 ]
 

@@ -120,7 +120,10 @@ class Check:
     async def _text(self, url: str) -> str:
         async with fetched(url, family=self._family, host=self._host, verify=self._verify) as response:
             check_status(response)
-            return (await body_of(response, MAX_BYTES)).decode("utf-8", "replace")
+            body = await body_of(response, MAX_BYTES + 1)
+        if len(body) > MAX_BYTES:
+            raise ProbeError(f"a playlist of more than {MAX_BYTES} bytes")
+        return body.decode("utf-8", "replace")
 
     def _joined(self, uri: str) -> str:
         """The variant's URL at the place that is probed: another host's health is not this edge's."""
