@@ -71,6 +71,7 @@ class Concerned(msgspec.Struct, frozen=True):
     edges: list[str]
     limited: bool
     factor_milli: int
+    from_s: int
     until_s: int
     author: str
     reason: str
@@ -100,7 +101,9 @@ def concerned_by(catalog: Catalog, steering: Steering, number: int, cls: int) ->
         if note["view"] and not lookups.classes_like(catalog.arrays, service.policy, note["view"])[cls]:
             continue
         limited = bool(note["service"] or note["view"])
-        told: dict[str, Any] = {key: note[key] for key in ("id", "kind", "factor_milli", "until_s", "author", "reason")}
+        told: dict[str, Any] = {
+            key: note[key] for key in ("id", "kind", "factor_milli", "from_s", "until_s", "author", "reason")
+        }
         found.append(Concerned(edges=meant, limited=limited, **told))
     return found
 
@@ -131,13 +134,14 @@ def candidates_of(
         state = EdgeStateRow._make(states[row])
         share_v4, share_v6 = (each.get(row, 0.0) for each in shares)
         ours = [each for each in concerned if catalog.edge_ids[row] in each.edges]
+        ramp_milli = _ramp_milli(state, ours)
         excluded = ""
         if not share_v4 and not share_v6:
             excluded = (
                 _barred(catalog, row, weight, state, view, ours)
                 or _ordered_away(families, steering, concerned)
                 or ("no affinity level matches" if level == layout.LEVEL_NEVER else "")
-                or _passed_over(row, level, state, service, families)
+                or _passed_over(row, level, state, ramp_milli, service, families)
             )
         found.append(
             Candidate(
@@ -148,7 +152,7 @@ def candidates_of(
                 health_v4=_VERDICTS[state.verdict4],
                 health_v6=_VERDICTS[state.verdict6],
                 headroom_milli=state.planned_milli if _is_planned(families) else state.headroom_milli,
-                ramp_milli=_ramp_milli(state, ours),
+                ramp_milli=ramp_milli,
                 overrides=[each.id for each in ours],
                 age_s=state.age_ms / 1000 if state.reported else None,
                 share_v4=share_v4,
@@ -187,7 +191,9 @@ def _ramp_milli(state: EdgeStateRow, ours: list[Concerned]) -> int:
 def _ordered_away(families: list[Row], steering: Steering, concerned: list[Concerned]) -> str:
     """Whether a pin or the plan gives the class to others."""
     if any(family.flags & layout.ROW_PINNED for family in families):
-        return f"{' and '.join(each.id for each in concerned if each.kind == KIND_PIN)} pins others"
+        clock_s = steering.made_ms // 1000
+        pins = [each for each in concerned if each.kind == KIND_PIN and each.from_s <= clock_s < each.until_s]
+        return f"{max(pins, key=lambda each: (each.from_s, each.id)).id} pins others"
     if _is_planned(families):
         return f"plan {steering.note['plan']} gives it nothing"
     return ""
@@ -227,14 +233,19 @@ def _barred(catalog: Catalog, row: int, weight: int, state: EdgeStateRow, view: 
     return ""
 
 
-def _passed_over(row: int, level: int, state: EdgeStateRow, service: ServiceRow, families: list[Row]) -> str:
+def _passed_over(
+    row: int, level: int, state: EdgeStateRow, ramp_milli: int, service: ServiceRow, families: list[Row]
+) -> str:
     """Why an edge that may serve gets nothing."""
     if any(row in family.edges for family in families):
         return f"spread: the name keeps {service.spread} others of its level"
+    fails_open = any(family.flags & layout.ROW_FAIL_OPEN for family in families)
+    if not fails_open and not (ramp_milli and state.headroom_milli):
+        return "no headroom" if ramp_milli else "overrides leave it no weight"
     if any(level in family.levels and family.count == layout.STEERING_WIDTH for family in families):
         return f"a row holds {layout.STEERING_WIDTH} edges, and heavier ones of its level fill it"
-    if any(family.flags & layout.ROW_FAIL_OPEN for family in families):
+    if fails_open:
         return "failing open: edges that report come first"
-    if not state.headroom_milli:
-        return "no headroom"
+    if any(last > level for family in families for last in family.levels):
+        return "no room: its level has no bits to spare"
     return "not needed: upper levels suffice"

@@ -33,6 +33,7 @@ MAX_WEIGHT: Final = (1 << 32) - 1
 MAX_KBPS: Final = 1 << 36
 UNKNOWN: Final = -1
 """A load or spare that nobody told."""
+_NOTHING: Final = 2.0**-40  # what rounding may leave of 1 when shares that sum to 1 are taken from it
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
@@ -87,7 +88,7 @@ def spill(of_classes: U8, supply: Supply) -> Spilled:
         limited = (upper_load > 0) & (spare_unknown == 0)
         room[at] = np.where(limited, spare / np.where(limited, upper_load, 1.0), np.inf)
         share[at] = np.minimum(remaining, np.minimum(availability[at], room[at]))
-        remaining = remaining - share[at]
+        remaining = _less(remaining, share[at])
         available = available + availability[at]
         upper_load = np.where(there, np.where(load_unknown == 0, load, float(UNKNOWN)), upper_load)
     nominal, effective, availability, room, share = nominal.T, effective.T, availability.T, room.T, share.T
@@ -135,12 +136,17 @@ def level_places(of_classes: U8, used: tuple[int, ...]) -> npt.NDArray[np.intp]:
     return table[of_classes]
 
 
+def _less(remaining: F64, taken: F64) -> F64:
+    left = remaining - taken
+    return np.where(left < _NOTHING, 0.0, left)
+
+
 def _without_rooms(availability: F64) -> F64:
     share = np.zeros_like(availability)
     remaining = np.ones(len(availability))
     for at in range(availability.shape[1]):
         share[:, at] = np.minimum(remaining, availability[:, at])
-        remaining = remaining - share[:, at]
+        remaining = _less(remaining, share[:, at])
     return share
 
 

@@ -6,7 +6,7 @@ ramps take away, they take from all three.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from gslb.model.override import KIND_PIN
 from gslb.snapshot import layout, lookups, overriding, planning, weighing
 from gslb.snapshot.layout import STEERING_WIDTH
 from gslb.snapshot.lookups import Arrays
-from gslb.snapshot.overriding import Order
+from gslb.snapshot.overriding import Acting, Order
 from gslb.snapshot.planning import PlannedPolicy
 from gslb.snapshot.weighing import PoolState, Rows
 
@@ -24,12 +24,68 @@ _BLOCK: Final = 1 << 16  # elements of class × edge worked on at a time: stays 
 
 
 class Block(NamedTuple):
-    """Rows of one policy: the first class's row, the orders that act on it, and its plan."""
+    """Rows of one policy: the first class's row, the orders that act on it, and its plan.
+
+    ``like`` is the first row of a block filled before, of the same policy, whose rows hold here too where no order
+    names a service; -1 where there is none.
+    """
 
     policy: int
     first: int
     orders: Sequence[Order]
     plan: PlannedPolicy | None
+    like: int = -1
+
+
+class Plotted(NamedTuple):
+    """The blocks of a table in the order in which they are filled, and how many classes they have in all.
+
+    ``service_row`` is the section of that name.
+    """
+
+    blocks: Sequence[Block]
+    service_row: npt.NDArray[np.uint32]
+    classes: int
+
+
+def plot(arrays: Arrays, acting: Acting, plans: Mapping[int, PlannedPolicy]) -> Plotted:
+    """Where rows are to lie: those of a policy, then those of services that overrides single out.
+
+    Services of a policy on which orders do the same share a block. The first takes its policy's where no service is
+    left that goes by the policy alone: a dispatched service is the only one of its policy.
+    """
+    policies = arrays["policy"]
+    singled = acting.services()
+    others = np.bincount(arrays["service"]["policy"], minlength=len(policies))
+    for policy in singled.values():
+        others[policy] -= 1
+    known: dict[tuple[object, ...], int] = {}
+    taken = np.zeros(len(policies), dtype=np.bool_)
+    blocks = []
+    alone = set(singled.values())
+    for policy, first in enumerate(policies["row"].tolist()):
+        if others[policy] or policy not in alone:
+            blocks.append(Block(policy, first, acting.orders(policy, -1), plans.get(policy)))
+            taken[policy] = True
+    if not singled:
+        return Plotted(blocks, np.zeros(0, dtype=np.uint32), len(arrays["class_multi"]))
+    service_row = policies["row"][arrays["service"]["policy"]].astype(np.uint32)
+    classes = len(arrays["class_multi"])
+    for service, policy in singled.items():
+        orders = acting.orders(policy, service)
+        key = (policy, overriding.effect(orders))
+        if key not in known:
+            home = int(policies["row"][policy])
+            if taken[policy]:
+                known[key] = classes
+                blocks.append(Block(policy, classes, orders, plans.get(policy), home if others[policy] else -1))
+                classes += int(policies["classes"][policy])
+            else:
+                known[key] = home
+                blocks.append(Block(policy, home, orders, plans.get(policy)))
+                taken[policy] = True
+        service_row[service] = known[key]
+    return Plotted(blocks, service_row, classes)
 
 
 class Table:
@@ -47,9 +103,13 @@ class Table:
 
     def fill(self, block: Block, fours: PoolState, sixes: PoolState) -> None:
         """Write a block's rows; ``fours`` and ``sixes`` are its pool in either family."""
+        begin, end = block.first, block.first + int(self._arrays["policy"]["classes"][block.policy])
+        if block.like >= 0:
+            for name in weighing.COLUMNS:
+                column = getattr(self, name)
+                column[2 * begin : 2 * end] = column[2 * block.like : 2 * (block.like + end - begin)]
         self._fill(block, fours, is_v6=False)
         if _alike(fours, sixes):
-            begin, end = block.first, block.first + int(self._arrays["policy"]["classes"][block.policy])
             for name in weighing.COLUMNS:
                 column = getattr(self, name)
                 column[2 * begin + 1 : 2 * end : 2] = column[2 * begin : 2 * end : 2]
@@ -65,14 +125,9 @@ class Table:
         classes, edges = int(row["classes"]), int(row["edge_count"])
         levels = self._arrays["policy_level"][int(row["level"]) :][: classes * edges].reshape(classes, edges)
         step = max(1, _BLOCK // max(1, edges))
-        ordered = overriding.combinations(block.orders)
-        plain = np.arange(classes)
-        if ordered:
-            plain = np.setdiff1d(plain, np.concatenate([meant for _, meant in ordered]))
-        for begin in range(0, len(plain), step):
-            some = plain[begin : begin + step]
-            self._put(block, some, _decided(block, row, levels[some], some, pool), is_v6=is_v6)
-        for orders, meant in ordered:
+        for orders, meant in overriding.combinations(block.orders, classes):
+            if block.like >= 0 and not any(each.override.target.service for each in orders):
+                continue
             for begin in range(0, len(meant), step):
                 some = meant[begin : begin + step]
                 self._put(block, some, self._ordered(block, row, levels[some], some, pool, orders), is_v6=is_v6)
@@ -86,9 +141,9 @@ class Table:
         pool: PoolState,
         orders: Sequence[Order],
     ) -> Rows:
-        """Rows of classes on which some orders act."""
-        factor, changing = overriding.factors(orders, len(pool.edges))
-        pool = pool.less(factor, changing)
+        """Rows of classes on which some orders act, or none."""
+        if orders:
+            pool = pool.less(*overriding.factors(orders, len(pool.edges)))
         found = _decided(block, row, levels, classes, pool)
         if (pin := overriding.pin(orders)) is not None:
             ours, alive = weighing.pinned(pin.members, self._allowed(block.policy, levels, classes, pin), pool)
@@ -122,11 +177,15 @@ def _decided(
     pool: PoolState,
 ) -> Rows:
     """Rows by the plan, where it says something of a class, else by local policy."""
-    found = weighing.rows(levels, pool, int(row["panic_milli"]), bool(row["flags"] & layout.SERVICE_CLOSED))
-    if block.plan is not None:
-        weight, decided = planning.weigh(block.plan, classes, pool.planned_micro, pool.living)
-        at = np.flatnonzero(decided)
-        found.put(at, weighing.planned(weight[at], pool))
+    panic_milli, closed = int(row["panic_milli"]), bool(row["flags"] & layout.SERVICE_CLOSED)
+    if block.plan is None:
+        return weighing.rows(levels, pool, panic_milli, closed)
+    weighed = planning.weigh(block.plan, classes, pool.planned_micro, pool.living)
+    found = weighing.planned(weighed.weight, pool)
+    if len(rest := np.flatnonzero(~weighed.decided)):
+        found.put(rest, weighing.rows(levels[rest], pool, panic_milli, closed))
+    looked_at = weighed.looked_at & (pool.changing & (pool.supply.nominal > 0))
+    found.flags[looked_at.any(axis=1)] |= layout.ROW_CHANGING
     return found
 
 

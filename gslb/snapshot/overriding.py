@@ -113,6 +113,7 @@ class Acting:
                 "service": each.target.service,
                 "view": each.target.view,
                 "factor_milli": self._factor_milli(each),
+                "from_s": each.from_s,
                 "until_s": each.until_s,
                 "author": each.author,
                 "reason": each.reason,
@@ -164,20 +165,43 @@ class Acting:
         return rules_of.factor_milli(override, self._clock_s, self._rules.slow_start_s)
 
 
-def combinations(orders: Sequence[Order]) -> list[tuple[list[Order], npt.NDArray[np.intp]]]:
-    """Classes by the orders that mean them: each set of orders, and its classes. Classes without any are left out."""
-    if not orders:
-        return []
-    table = np.stack([each.classes for each in orders])
-    distinct, of_class = np.unique(np.packbits(table, axis=0), axis=1, return_inverse=True)
-    of_class = of_class.reshape(-1)
-    found = []
-    for at in range(distinct.shape[1]):
-        members = np.flatnonzero(of_class == at)
-        acting = [each for each, mask in zip(orders, table, strict=True) if mask[members[0]]]
-        if acting:
-            found.append((acting, members))
-    return found
+def combinations(orders: Sequence[Order], classes: int) -> list[tuple[list[Order], npt.NDArray[np.intp]]]:
+    """Classes by what the orders that mean them do: such a set of orders, and its classes. Every class is in one.
+
+    Sets of orders that do the same are one, provided that either names a service or neither does.
+    """
+    of_class = np.zeros(classes, dtype=np.int64)
+    for at, each in enumerate(orders):
+        of_class = 2 * of_class + each.classes
+        if at % 32 == 31 or at == len(orders) - 1:  # numbered afresh, so that numbers stay far from 2^63
+            of_class = np.unique(of_class, return_inverse=True)[1].reshape(-1)
+    order = np.argsort(of_class, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(of_class[order])) + 1) if classes else []
+    alike: dict[object, tuple[list[Order], list[npt.NDArray[np.intp]]]] = {}
+    for members in groups:
+        acting = [each for each in orders if each.classes[members[0]]]
+        names_service = any(each.override.target.service for each in acting)
+        alike.setdefault((names_service, *_in_effect(acting)), (acting, []))[1].append(members)
+    return [(acting, np.concatenate(members)) for acting, members in alike.values()]
+
+
+def effect(orders: Sequence[Order]) -> tuple[object, ...]:
+    """What some orders on the rows of one policy do: where this is equal, the rows are."""
+    return tuple(each.override.target.view for each in _in_turn(orders)), *_in_effect(orders)
+
+
+def _in_effect(orders: Sequence[Order]) -> tuple[object, ...]:
+    """What some orders do to classes that all of them mean."""
+    return tuple(
+        (each.members.tobytes(), each.factor_milli, each.override.kind == KIND_PIN, each.pins, each.changing)
+        for each in _in_turn(orders)
+    )
+
+
+def _in_turn(orders: Sequence[Order]) -> list[Order]:
+    """Drains and ramps by id, then pins by when they began: of orders, no more than this matters."""
+    pins = [each for each in orders if each.override.kind == KIND_PIN]
+    return [*(each for each in orders if each.override.kind != KIND_PIN), *sorted(pins, key=_rank)]
 
 
 def factors(orders: Iterable[Order], edges: int) -> tuple[I64, Mask]:
@@ -192,8 +216,7 @@ def factors(orders: Iterable[Order], edges: int) -> tuple[I64, Mask]:
 
 def pin(orders: Iterable[Order]) -> Order | None:
     """The pin that counts: of several, the one that began last."""
-    pins = [each for each in orders if each.pins]
-    return max(pins, key=lambda each: (each.override.from_s, each.override.id), default=None)
+    return max((each for each in orders if each.pins), key=_rank, default=None)
 
 
 def faults(catalog: Catalog, wanted: Override) -> list[tuple[str, str]]:
@@ -222,6 +245,10 @@ def faults(catalog: Catalog, wanted: Override) -> list[tuple[str, str]]:
     if service >= 0 and target.edge in catalog.edge_ids and target.edge not in weights:
         found.append(("target.edge", f"{target.edge!r} is not in the pool of {target.service}"))
     return found
+
+
+def _rank(pin: Order) -> tuple[int, str]:
+    return pin.override.from_s, pin.override.id
 
 
 def _is_limited(override: Override) -> bool:

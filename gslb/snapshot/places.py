@@ -96,7 +96,7 @@ def build(
         members = sorted((edge_row[name], weight) for name, weight in pools[key.pool].weights)
         edges = [intent.edges[row] for row, _ in members]
         weights = [weight for _, weight in members]
-        of_view, class_levels = _classes(key, reductions[by_coordinates], edges, weights, rtt)
+        of_view, class_levels, multi = _classes(key, reductions[by_coordinates], edges, weights, rtt)
         geometry = geometry_of.setdefault(of_view.tobytes(), len(geometry_of))
         first_of.setdefault(geometry, key)
         if geometry == len(class_of_view):
@@ -118,7 +118,7 @@ def build(
         edges_of += [row for row, _ in members]
         weights_of += weights
         level_parts.append(class_levels.reshape(-1))
-        multi_parts.append((np.count_nonzero(class_levels != layout.LEVEL_NEVER, axis=1) > 1).astype(np.uint8))
+        multi_parts.append(multi)
         class_row += len(class_levels)
         level_at += class_levels.size
     if len(geometry_of) > MAX_GEOMETRIES:
@@ -164,8 +164,11 @@ def _reduce(views: ViewTable, by_coordinates: bool) -> _Reduction:
 
 def _classes(
     key: PolicyKey, reduction: _Reduction, edges: Sequence[Edge], weights: Sequence[int], rtt: RttTable
-) -> tuple[U32Array, npt.NDArray[np.uint8]]:
-    """Class of each view, shape (views,), and the levels of each class, shape (classes, edges)."""
+) -> tuple[U32Array, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Class of each view, shape (views,), the levels of each class, shape (classes, edges), and class_multi.
+
+    A plan may choose among all edges that weight and fences permit, also those that no level matches.
+    """
     views = reduction.views
     levels = affinity.levels(views, edges, weights, key.affinity, rtt)
     extra = None
@@ -173,7 +176,12 @@ def _classes(
         keys = np.column_stack([views.country, views.region, views.isp])
         extra = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1).astype(np.uint32)
     of_reduced, class_levels = affinity.classes(levels, extra)
-    return of_reduced[reduction.row_of_view].astype(np.uint32), class_levels
+    choices = class_levels
+    if key.dispatch is not None:
+        choices = np.empty_like(class_levels)
+        choices[of_reduced] = affinity.levels(views, edges, weights, ("any",), rtt)
+    multi = (np.count_nonzero(choices != layout.LEVEL_NEVER, axis=1) > 1).astype(np.uint8)
+    return of_reduced[reduction.row_of_view].astype(np.uint32), class_levels, multi
 
 
 def _rows(class_of_view: Sequence[U32Array], geography: Geography) -> dict[str, npt.NDArray[Any]]:

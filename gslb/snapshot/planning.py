@@ -6,14 +6,16 @@ service's pool, of weight 0 there, or fenced off from the class cannot be used: 
 
 **Weighing.** A primary that is down, drained or without an address of the family is dead: its weight goes to the first
 of the row's backups that lives and has headroom. Headroom acts from 95 % to 105 % of capacity (`headroom.PLANNED`),
-ramps as ever. Where less than half of the row's weight is left, local policy decides.
+ramps as ever. Where less than half of the row's weight is left, local policy decides. The edges that a row *looks at*
+are its primaries with weight and, where one of them is dead, the backups up to the one that inherits: a transition of
+any of them makes TTLs short, also of one that gets nothing now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -128,33 +130,54 @@ def _row_of_class(keys: Sequence[_Key], kept: Mapping[_Key, int]) -> I64:
     return np.array(found, dtype=np.int64)
 
 
-def weigh(rows: PlannedPolicy, classes: npt.NDArray[Any], keep: I64, living: Mask) -> tuple[I64, Mask]:
-    """Weights of the pool's edges for some classes, shape (classes, edges), and which of these the plan decides.
+class Weighed(NamedTuple):
+    """What a plan makes of some classes, shape (classes, edges) and (classes,).
+
+    ``weight`` are those of the pool's edges, 0 where the plan does not decide; ``looked_at`` are the edges on which the
+    row depends, also where local policy decides in its place; ``decided`` tells which classes go by the plan.
+    """
+
+    weight: I64
+    looked_at: Mask
+    decided: Mask
+
+
+def weigh(rows: PlannedPolicy, classes: npt.NDArray[Any], keep: I64, living: Mask) -> Weighed:
+    """Weigh the plan rows of some classes.
 
     ``keep`` tells of each edge how many millionths of a plan's weight it keeps, 0 of one that is dead or full.
     """
     row = rows.row_of_class[classes]
     there = row >= 0
     weights = np.zeros((len(row), len(keep)), dtype=np.int64)
+    looked_at = np.zeros(weights.shape, dtype=np.bool_)
     if not there.any():
-        return weights, there
+        return Weighed(weights, looked_at, there)
     used, of_class = np.unique(row[there], return_inverse=True)
+    of_class = of_class.reshape(-1)
     primary, weight, backup = rows.primary[used], rows.weight[used] * headroom.WEIGHT_SCALE, rows.backup[used]
     dead = (primary >= 0) & ~living[primary]
     heir_ok = (backup >= 0) & living[backup] & (keep[backup] > 0)
-    heir = np.where(heir_ok.any(axis=1), np.take_along_axis(backup, heir_ok.argmax(axis=1)[:, None], 1)[:, 0], -1)
+    has_heir = heir_ok.any(axis=1)
+    heir_at = np.where(has_heir, heir_ok.argmax(axis=1), STEERING_WIDTH)
+    heir = np.take_along_axis(backup, np.minimum(heir_at, STEERING_WIDTH - 1)[:, None], 1)[:, 0]
     shared = np.zeros((len(used), len(keep)), dtype=np.int64)
     at = np.arange(len(used))[:, None]
     np.add.at(shared, (at, np.where(primary >= 0, primary, 0)), np.where((primary >= 0) & ~dead, weight, 0))
     inherited = np.where(dead, weight, 0).sum(axis=1)
-    has_heir = heir >= 0
     np.add.at(shared, (np.flatnonzero(has_heir), heir[has_heir]), inherited[has_heir])
     left = np.where((shared > 0) & (keep > 0), np.maximum(shared * keep // MILLION, 1), 0)
     enough = 2 * left.sum(axis=1) >= weight.sum(axis=1)
+    asked = (backup >= 0) & (np.arange(STEERING_WIDTH) <= heir_at[:, None]) & (inherited > 0)[:, None]
+    looks = np.zeros(shared.shape, dtype=np.bool_)
+    for columns, meant in ((primary, (primary >= 0) & (weight > 0)), (backup, asked)):
+        of_row, column = np.nonzero(meant)
+        looks[of_row, columns[of_row, column]] = True
     decided = there.copy()
-    decided[there] = enough[of_class.reshape(-1)]
-    weights[decided] = left[of_class.reshape(-1)[enough[of_class.reshape(-1)]]]
-    return weights, decided
+    decided[there] = enough[of_class]
+    weights[decided] = left[of_class[enough[of_class]]]
+    looked_at[there] = looks[of_class]
+    return Weighed(weights, looked_at, decided)
 
 
 def _padded(values: list[int], filler: int) -> list[int]:

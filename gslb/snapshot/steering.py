@@ -20,8 +20,8 @@ from gslb.health import judge as health
 from gslb.model.inventory import HealthRules
 from gslb.model.report import Report, StoreState
 from gslb.policy import headroom, override, spill
-from gslb.snapshot import layout, lookups, planning
-from gslb.snapshot.filling import Block, Table
+from gslb.snapshot import filling, layout, lookups, planning
+from gslb.snapshot.filling import Table
 from gslb.snapshot.layout import STEERING_WIDTH
 from gslb.snapshot.overriding import Acting
 from gslb.snapshot.planning import Planned
@@ -60,20 +60,9 @@ def from_states(
         planned = planning.resolve(catalog, state.plan)
     acting = Acting(catalog, state.overrides.values(), now_ms, _rules(catalog))
     plans = planned.policies if planned is not None and planned.acts(now_ms) else {}
-    blocks = [
-        Block(policy, int(row["row"]), acting.orders(policy, -1), plans.get(policy))
-        for policy, row in enumerate(catalog["policy"])
-    ]
-    service_row = np.zeros(0, dtype=np.uint32)
-    rows = len(catalog["class_multi"])
-    if singled := acting.services():
-        service_row = catalog["policy"]["row"][catalog["service"]["policy"]].astype(np.uint32)
-        for service, policy in singled.items():
-            service_row[service] = rows
-            blocks.append(Block(policy, rows, acting.orders(policy, service), plans.get(policy)))
-            rows += int(catalog["policy"]["classes"][policy])
-    table = Table(catalog, rows)
-    for block in blocks:
+    plotted = filling.plot(catalog, acting, plans)
+    table = Table(catalog, plotted.classes)
+    for block in plotted.blocks:
         table.fill(block, *(pool_state(catalog, states, block.policy, is_v6=is_v6) for is_v6 in (False, True)))
     note = {
         "plan": planned.plan.version if planned is not None and planned.acts(now_ms) else "",
@@ -83,7 +72,7 @@ def from_states(
     return {
         "made": np.array([(now_ms, state.now_ms)], dtype=layout.MADE),
         **table.sections(),
-        "service_row": service_row,
+        "service_row": plotted.service_row,
         "edge_state": states,
         "note": np.frombuffer(json.dumps(note, ensure_ascii=False).encode(), dtype=np.uint8),
     }

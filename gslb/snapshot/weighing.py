@@ -3,7 +3,8 @@
 A row holds the edges that a class may get, in level order and inside a level in the pool's order, with their weights
 after spill (`policy.spill`), or with those that a pin or a plan orders. Its flags: ROW_FAIL_OPEN where the availability
 of all levels together is below the policy's ``panic``, or is nothing; ROW_CHANGING where an edge of the levels down to
-the last one in use, or of any level if the row is empty, had a transition a moment ago; ROW_PINNED and ROW_PLANNED.
+the last one in use, or of any level if the row is empty, had a transition a moment ago (`planning` tells which count
+under a plan); ROW_PINNED and ROW_PLANNED.
 
 **Failing open** a row ignores headroom and room: it is made of the living edges by nominal weight, level by level as
 ever; where none lives, of the unknown ones; where none is unknown, of those that are down. Drained edges, weight 0 and
@@ -152,8 +153,7 @@ def planned(weight: I64, pool: PoolState) -> Rows:
     """Rows of classes whose weights a plan gives, shape (classes, edges): one level."""
     there = np.where(weight > 0, 0, LEVEL_NEVER).astype(np.uint8)
     found = _drawn(there, pool.edges, weight.astype(np.float64), (0,))
-    changing = ((weight > 0) & pool.changing).any(axis=1)
-    found.flags[:] = ROW_PLANNED | np.where(changing, ROW_CHANGING, 0)
+    found.flags[:] = ROW_PLANNED
     return found
 
 

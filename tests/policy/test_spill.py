@@ -122,6 +122,7 @@ WEIGHTS: list[tuple[str, list[Edge], list[float]]] = [
     ("and keeps them while another helps", [Edge(0, 100, 70), Edge(0, 60, 60), Edge(1, 9, 9)], [70, 60, 30]),
     ("as does a lower one alone", [Edge(0, 100, 0), Edge(1, 60, 60), Edge(1, 40, 40)], [0, 60, 40]),
     ("levels in the ratio of their shares", DOCUMENTED, [50, 100, 50]),
+    ("rounding leaves nothing for the third", [Edge(0, 101, 100), Edge(1, 101, 1), Edge(2, 100, 100)], [100, 1, 0]),
     ("a level short of nobody", [Edge(2, 100, 25), Edge(2, 100, 0)], [25, 0]),
     ("nobody", [Edge(0, 100, 0)], [0]),
 ]  # fmt: skip

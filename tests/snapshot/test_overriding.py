@@ -260,6 +260,39 @@ LINES = [
 ]
 
 
+def test_of_several_pins_the_one_that_acts_is_told(net: World) -> None:
+    orders = [
+        order("pin", name, begin, target=PIN, edges=("ber-1",)) for name, begin in (("a", 0), ("b", -9), ("c", 9))
+    ]
+    away = [line for line in told(net, orders, PARIS).lines() if line.startswith("not par-1")]
+    assert away[0].startswith("not par-1: a pins others (")
+
+
+def test_two_ramps_that_leave_nothing(net: World) -> None:
+    orders = [order("ramp", name, target=SERVICE, value_milli=30) for name in "ab"]
+    found = next(each for each in told(net, orders, BERLIN).candidates if each.edge == "ber-1")
+    assert (found.excluded, found.ramp_milli) == ("overrides leave it no weight", 0)
+
+
+def test_services_that_are_ordered_alike_share_rows(net: World) -> None:
+    def rows(*orders: Override) -> tuple[list[int], int]:
+        held = StoreState(T * 1000, overrides={each.id: each for each in orders})
+        made = steering.build(net.catalog.arrays, held, T * 1000)
+        return made["service_row"].tolist(), len(made["count"]) // 2
+
+    pull, play = Target(edge="ber-1", service="pull.x.test."), Target(edge="ber-1", service="play.x.test.")
+    home = net.catalog.arrays["policy"]["row"][net.catalog.arrays["service"]["policy"]].tolist()  # play, pull, solo
+    classes = len(net.catalog.arrays["class_multi"])
+    one = int(net.catalog.arrays["policy"]["classes"][0])
+    assert rows() == ([], classes)
+    assert rows(order(target=pull)) == ([home[0], classes, home[2]], classes + one)
+    assert rows(order(target=pull), order("drain", "p", target=play)) == (home, classes)
+    apart = rows(order(target=pull), order("ramp", "p", target=play, value_milli=500))
+    assert apart == ([home[0], classes, home[2]], classes + one)
+    pins = [order("pin", name, target=each, edges=("ber-2",)) for name, each in (("o", pull), ("p", play))]
+    assert rows(*pins) == (home, classes)
+
+
 @pytest.mark.parametrize(("orders", "client", "line"), LINES)
 def test_explanations(net: World, orders: list[Override], client: str, line: str) -> None:
     assert line in list(told(net, orders, client).lines())

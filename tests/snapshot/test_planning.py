@@ -163,10 +163,35 @@ def test_what_a_plan_does(net: World, case: Case) -> None:
     assert found.plan == "v7" or found.plan == "none (v7 has no row to go by here)"
 
 
+SHORT = [
+    # rows, edges that fell a moment ago, whether TTLs are short
+    ([row("DE||", ("fra", "par"), ber=30, par=70)], ["ber"], True),
+    ([row("DE||", ("fra", "par"), ber=30, par=70)], ["fra"], False),
+    ([row("DE||", ("fra", "par"), ber=30, par=70)], ["ber", "fra"], True),
+    ([row("DE||", ("par",), ber=70, fra=30)], ["par"], False),
+    ([row("DE||", par=100)], ["par"], True),  # local policy decides, for which par is of no use
+    ([row("DE||", ("fra",), ber=0, par=100)], ["ber"], False),
+]
+
+
+@pytest.mark.parametrize(("rows", "fallen", "short"), SHORT)
+def test_short_ttls_after_a_transition(net: World, rows: list[PlanRow], fallen: list[str], short: bool) -> None:
+    reports = {edge: replace(down(edge), since_ms=T - 1000) for edge in fallen}
+    assert told(net, plan(*rows), BERLIN, reports=reports).answers[0].ttl_s == (5 if short else 20)
+
+
 def test_other_services_are_not_spoken_of(net: World) -> None:
     for service, why in (("twin", "none (v7 has no row to go by here)"), ("local", "none")):
         found = told(net, plan(WIDE), BERLIN, service)
         assert (shares(found), found.plan) == (LOCAL, why)
+
+
+def test_the_scope_leaves_room_for_a_plan(net: World) -> None:
+    """No level matches a client whom nobody knows; a plan may still have two edges for it, so the draw needs room."""
+    for published in (plan(), plan(row("||", ber=50, fra=50))):
+        assert told(net, published, "20.1.2.0/24").scope == 20
+    assert told(net, plan(), "20.1.2.0/24", "local").scope < 20
+    assert shares(told(net, plan(row("||", ber=50, fra=50)), "20.1.2.0/24")) == {"ber": 50.0, "fra": 50.0}
 
 
 TIMES = [(T - 1, False), (T, True), (T + 3_599_999, True), (T + 3_600_000, False)]
@@ -245,7 +270,7 @@ def test_weighing_against_the_words(
         np.array([(backups + pad)[:16]]),
         ("DE||",),
     )
-    found, decided = planning.weigh(policy, np.array([1, 0]), np.array(keep), np.array(living))
+    found, _, decided = planning.weigh(policy, np.array([1, 0]), np.array(keep), np.array(living))
     wanted = [0] * len(edges)
     for at, weight in primaries:
         heirs = [at] if living[at] else [each for each in backups if living[each] and keep[each]]
