@@ -23,7 +23,7 @@ import hmac
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import msgspec
 import uvicorn
@@ -34,6 +34,7 @@ from starlette.routing import Route
 from gslb.server import live, overrides, reports
 from gslb.server.metrics import CONTENT_TYPE
 from gslb.server.overrides import Orders
+from gslb.server.patience import Limits
 from gslb.server.refusal import Refused
 from gslb.server.reports import Reports
 from gslb.server.status import ReloadStatus, Status
@@ -213,16 +214,20 @@ def _time_ms(text: str) -> int:
     """RFC 3339 with an offset, fractions of a second allowed → ms since 1970. Raises `Refused`."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        found = found.astimezone(UTC) if found.tzinfo is not None else found
+    except (ValueError, OverflowError):
         found = datetime.min
     if found.tzinfo is None:
         raise Refused(400, f"{text!r} is not a time, such as 2026-11-24T14:30:00Z")
     return round((found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
 
 
-async def serve(app: FastAPI, sock: socket.socket, stopped: asyncio.Event) -> None:
+async def serve(app: FastAPI, sock: socket.socket, stopped: asyncio.Event, limits: Limits | None = None) -> None:
     """Serve ``app`` on a listening socket until ``stopped``."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    made_by = cast("type[asyncio.Protocol]", limits or Limits())  # called like a class, and that is all
+    config = uvicorn.Config(
+        app, http=made_by, ws="none", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     await stopped.wait()

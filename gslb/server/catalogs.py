@@ -18,6 +18,8 @@ from gslb.server.meta import Meta, read_meta
 from gslb.server.status import Built
 from gslb.store import files
 
+FORMER_BYTES = 256 << 20
+"""Of former catalogs that are kept for the journal's past, the two newest aside."""
 _ERROR_TAIL = 2000
 
 
@@ -109,7 +111,7 @@ class Catalogs:
         return msgspec.json.decode(out, type=Built)
 
     def remember(self, built: Built) -> None:
-        """The catalog is served: keep it as the base of what comes, and few others.
+        """The catalog is served: keep it as the base of what comes, and some that were served before.
 
         Raises `GslbError` where it cannot be kept. Others that cannot be deleted are no more than a warning.
         """
@@ -119,7 +121,9 @@ class Catalogs:
         except OSError as error:
             raise GslbError(f"{self._state / 'applied'}: cannot be written: {error.strerror}") from None
         try:
-            files.prune(self._state, [generation])
+            with contextlib.suppress(OSError):  # built long ago, it may be served again only now
+                os.utime(files.catalog_path(self._state, generation))
+            files.prune(self._state, [generation], spare_bytes=FORMER_BYTES)
             for path in (self._state / "catalog").glob("*.json"):
                 if not path.with_suffix(".cat").exists():
                     path.unlink(missing_ok=True)

@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -34,6 +35,8 @@ from gslb.snapshot.steering import Steering
 from gslb.store.interface import Store
 from gslb.wire.query import Ecs
 from gslb.zone.names import owner
+
+Found = TypeVar("Found")
 
 _RESOLVER = bytes((127, 0, 0, 1))
 """Who asks where no client subnet is given."""
@@ -76,6 +79,9 @@ class Control:
         self._started_s = time.time()
         self._drops: dict[Any, int] = {}
         self._reloads: set[asyncio.Task[ReloadStatus]] = set()
+        # One thread of its own: however many ask, steering does not wait for them.
+        self._asked = ThreadPoolExecutor(1, "asked")
+        self._scraping: asyncio.Future[bytes] | None = None
 
     def status(self) -> Status:
         """What the server says of itself."""
@@ -125,7 +131,12 @@ class Control:
         return self._store.clock_ms
 
     async def metrics(self) -> bytes:
-        """The Prometheus exposition."""
+        """The Prometheus exposition. Those who ask while it is made share it."""
+        if self._scraping is None or self._scraping.done():
+            self._scraping = asyncio.ensure_future(self._metrics())
+        return await asyncio.shield(self._scraping)
+
+    async def _metrics(self) -> bytes:
         from gslb.server.live_metrics import Moment
         from gslb.server.metrics import Scrape, exposition
 
@@ -139,19 +150,22 @@ class Control:
             steering=self._snapshots.durations,
             live=lambda: Moment(served, self._tables_of(served), drawn) if served else None,
         )
-        return await asyncio.to_thread(exposition, scrape)
+        return await self._compute(lambda: exposition(scrape))
 
     async def edges(self) -> live.Edges:
         """Every edge as answers see it. Raises `Refused` before anything is served."""
         served = self._served()
-        rows = await asyncio.to_thread(lambda: self._tables_of(served).edges())
+        rows = await self._compute(lambda: self._tables_of(served).edges())
         return live.Edges(self.clock_ms, served.state.now_ms, self._store.connected, self._store.age_s, rows)
 
     async def services(self) -> live.Services:
         """Every service as answers see it. Raises `Refused` before anything is served."""
         served = self._served()
-        rows = await asyncio.to_thread(lambda: self._tables_of(served).services())
+        rows = await self._compute(lambda: self._tables_of(served).services())
         return live.Services(self.clock_ms, served.state.now_ms, self._store.connected, self._store.age_s, rows)
+
+    async def _compute(self, work: Callable[[], Found]) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(self._asked, work)
 
     def _served(self) -> live.Served:
         if self._snapshots.served is None:
@@ -198,7 +212,7 @@ class Control:
             catalog, steering = self._served()[:2]
         else:
             try:
-                catalog, steering = await asyncio.to_thread(self._at, at_ms)
+                catalog, steering = await self._compute(lambda: self._at(at_ms))
             except GslbError as error:
                 raise Refused(404, str(error)) from None
         told = explain(catalog, steering, lower, client, _RESOLVER)
@@ -225,6 +239,10 @@ class Control:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Nobody can ask any more."""
+        self._asked.shutdown(wait=False, cancel_futures=True)
 
     def summary(self) -> str:
         """What is served, in a few words."""

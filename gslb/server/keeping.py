@@ -41,7 +41,7 @@ class Keeper:
         while True:
             await asyncio.sleep(LEAST_S)
             state = await self._store.state()
-            if state is self._saved:
+            if self._is_saved(state):
                 continue
             if time.monotonic() - self._tried >= LOADS_S or (
                 not self.failed and await asyncio.to_thread(matters, self._saved, state)
@@ -53,8 +53,14 @@ class Keeper:
         if self._writing is not None:  # it goes on in its thread, whoever was cancelled: two must not write at once
             await asyncio.gather(self._writing, return_exceptions=True)
         state = await self._store.state()
-        if state is not self._saved:
+        if not self._is_saved(state):
             await self._save(state)
+
+    def _is_saved(self, state: StoreState) -> bool:
+        """Where the store was not reached yet, its state is what was held: that of another version stays on disk."""
+        if state is not self._saved and state == self._saved:
+            self._saved = state
+        return state is self._saved
 
     async def _save(self, state: StoreState) -> None:
         self._tried = time.monotonic()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -54,6 +55,8 @@ ADMIN_AFTER_S = 2.0
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Faults of the start are told on standard error."""
     configure(settings.log_level)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     settings = settings.model_copy(update={"state": settings.state.absolute()})
     try:
         locked = _in_state(statedir.lock, settings.state)
@@ -181,6 +184,7 @@ class _Process:
             self._admin_stop.set()
             self._ready.set()
             await admin
+            self._control.close()
             self._log.info("stopped", exit_code=code)
         return code
 
@@ -294,7 +298,8 @@ class _Process:
     async def _serve_admin(self) -> None:
         """The admin port: loaded once answers are ready, or the start takes long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), ADMIN_AFTER_S)
+            async with asyncio.timeout(ADMIN_AFTER_S):
+                await self._ready.wait()
         if self._admin_stop.is_set():
             self._admin.close()
             return

@@ -159,8 +159,10 @@ class Snapshots:
                 if wait_s <= 0:
                     return "time"
             self._wake.clear()
+            # Not `asyncio.wait_for`: in Python 3.11 that loses a cancellation which comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(wait_s, LOOK_S))
+                async with asyncio.timeout(min(wait_s, LOOK_S)):
+                    await self._wake.wait()
         return "store"
 
     async def _serve(self, catalog: Catalog, fd: int, rate_limit: RateLimit | None, cause: str) -> None:

@@ -158,18 +158,23 @@ def applied(state: Path) -> bytes | None:
     raise GslbError(f"{path}: not a generation; set aside as {_set_aside(path).name}")
 
 
-def prune(state: Path, keep: Collection[bytes], spare: int = 2) -> list[Path]:
-    """Delete catalogs, and the ``.json`` beside each, but for the generations in ``keep`` and the ``spare`` newest
-    others; also torn ones beyond ``spare`` and what an interrupted write left. Returns what was deleted."""
+def prune(state: Path, keep: Collection[bytes], spare: int = 2, spare_bytes: int = 0) -> list[Path]:
+    """Delete catalogs, and the ``.json`` beside each, but for the generations in ``keep`` and, of the others, the
+    ``spare`` newest and those that do not take more than ``spare_bytes`` together with all that are newer; also torn
+    ones beyond ``spare`` and what an interrupted write left. Returns what was deleted."""
     folder = state / "catalog"
     wanted = {catalog_path(state, generation) for generation in keep}
     deleted: list[Path] = []
     if not folder.is_dir():
         return deleted
-    for pattern, left in (("*.cat", spare), ("*.torn", spare), (".*.tmp", 0)):
-        found = [path for path in folder.glob(pattern) if path not in wanted]
-        found.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
-        for path in found[left:]:
+    for pattern, left, left_bytes in (("*.cat", spare, spare_bytes), ("*.torn", spare, -1), (".*.tmp", 0, -1)):
+        found = [(path, path.stat()) for path in folder.glob(pattern) if path not in wanted]
+        found.sort(key=lambda pair: (pair[1].st_mtime_ns, pair[0].name), reverse=True)
+        together = 0
+        for at, (path, status) in enumerate(found):
+            together += status.st_size
+            if at < left or together <= left_bytes:
+                continue
             beside = [path.with_suffix(".json")] if path.suffix == ".cat" else []
             for each in (path, *(other for other in beside if other.exists())):
                 each.unlink(missing_ok=True)

@@ -152,6 +152,8 @@ AT_MS = 1_795_530_600_000
         ("", None),
         ("2026-11-24T14:30:00", f"'2026-11-24T14:30:00' {NO_TIME}"),
         ("yesterday", f"'yesterday' {NO_TIME}"),
+        ("9999-12-31T23:59:59-01:00", f"'9999-12-31T23:59:59-01:00' {NO_TIME}"),
+        ("0001-01-01T00:00:00%2B01:00", f"'0001-01-01T00:00:00+01:00' {NO_TIME}"),
     ],
 )
 async def test_the_time_of_an_explanation(at: str, found: object) -> None:

@@ -148,16 +148,25 @@ async def test_a_full_disk_is_told_with_its_place(
     assert str(caught.value).endswith(f": OSError: [Errno 28] No space left on device: {place.state}")
 
 
-def test_few_are_kept(place: Place) -> None:
-    for number in range(1, 7):
-        place.edit(
-            "ttl: 300" if number == 1 else f"ttl: {number - 1}\n", f"ttl: {number}\n" if number > 1 else "ttl: 1"
-        )
-        built = place.build()
-        place.catalogs.remember(built)
-    kept = sorted((place.state / "catalog").iterdir())
-    assert [path.suffix for path in kept] == [".cat", ".json"] * 3
-    assert Path(built.catalog) in kept
+@pytest.mark.parametrize(("room", "kept"), [(256 << 20, 6), (0, 2)])
+def test_former_catalogs_are_kept_by_room(place: Place, monkeypatch: pytest.MonkeyPatch, room: int, kept: int) -> None:
+    """For the journal's past: those served last, whenever they were built."""
+    monkeypatch.setattr("gslb.server.catalogs.FORMER_BYTES", room)
+    paths = []
+    for number in range(6):
+        place.edit("ttl: 300\n" if not number else f"ttl: {number}\n", f"ttl: {number + 1}\n")
+        place.catalogs.remember(built := place.build())
+        paths.append(Path(built.catalog))
+        os.utime(paths[-1], (1000 + number, 1000 + number))
+    place.edit("ttl: 6\n", "ttl: 300\n")
+    oldest = place.build()
+    os.utime(oldest.catalog, (1, 1))
+    place.catalogs.remember(oldest)
+    left = [Path(oldest.catalog), *paths[6 - kept :]]
+    assert set((place.state / "catalog").iterdir()) == {
+        each.with_suffix(end) for each in left for end in (".cat", ".json")
+    }
+    assert Path(oldest.catalog).stat().st_mtime > 2000, "served now: as if it were built now"
 
 
 async def test_a_child_that_fails(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,24 @@ async def test_nothing_new_is_not_saved(world: World) -> None:
     assert (world.saved_s, world.keeper.saved_s, world.folder.exists()) == ([], 0.0, False)
 
 
+async def test_what_was_held_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was never reached gives what was held, each time anew; what another version wrote is not lost."""
+    world = World(tmp_path, monkeypatch, dataclasses.replace(StoreState(), now_ms=T))
+    kept_file = tmp_path / kept.STATE
+    kept_file.write_text("another version's")
+
+    async def state() -> StoreState:
+        return dataclasses.replace(StoreState(), now_ms=T)
+
+    monkeypatch.setattr(world.store, "state", state)
+    running = asyncio.ensure_future(world.keeper.run())
+    await world.turns.turn(10)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await world.keeper.end()
+    assert (world.saved_s, kept_file.read_text()) == ([], "another version's")
+
+
 async def test_what_is_new_is_saved_once(world: World) -> None:
     await world.report()
     await world.turns.turn()

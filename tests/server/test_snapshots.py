@@ -327,6 +327,23 @@ async def test_a_plan_is_looked_up_once_for_each_catalog(
         assert resolved == ["v7", "v7"]
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_end_that_comes_with_a_change_is_an_end(turns: int) -> None:
+    """Whatever of a change has been taken note of when the server ends."""
+    async with started(1) as world:
+        following = asyncio.create_task(world.snapshots.run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await world.store.report(Report("sha", 1, 1, 0))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        following.cancel()
+        done, _ = await asyncio.wait((following,), timeout=5)
+        await world.store.close()
+        assert done == {following}
+        assert following.cancelled()
+
+
 async def test_what_begins_and_ends_by_the_clock(
     tmp_path: Path, small: dict[str, str], until: Callable[[Callable[[], object]], Awaitable[None]]
 ) -> None:

@@ -375,3 +375,16 @@ def test_prune(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "catalog").iterdir()} == wanted
     assert len(deleted) == 7
     assert files.prune(tmp_path, [generations[5]], spare=2) == []
+
+
+@pytest.mark.parametrize(
+    ("spare", "catalogs", "left"), [(1, 0.5, 1), (1, 3, 3), (1, 3.5, 3), (2, 1, 2), (0, 0, 0), (0, 9, 6)]
+)
+def test_prune_keeps_what_takes_little_room(tmp_path: Path, spare: int, catalogs: float, left: int) -> None:
+    """``spare_bytes`` is given in sizes of a catalog."""
+    paths = [files.write_catalog(tmp_path, bytes((number,)) * 32, arrays()) for number in range(6)]
+    for age, path in enumerate(paths):
+        os.utime(path, (1000 - age, 1000 - age))
+    (tmp_path / "catalog/.x.cat.17.tmp").touch()
+    files.prune(tmp_path, [], spare, int(catalogs * paths[0].stat().st_size))
+    assert set((tmp_path / "catalog").iterdir()) == set(paths[:left])
