@@ -45,6 +45,20 @@ class ConfigErrors(GslbError):
         super().__init__("\n".join(str(error) for error in self.errors))
 
 
+class FaultyError(GslbError):
+    """Something handed over as keys and values that is refused. ``faults`` are pairs of key and reason, at least one;
+    the key is empty where the whole is at fault. The text names ``what`` it is, and all of them."""
+
+    def __init__(self, what: str, faults: Iterable[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"{what}: {self.told}")
+
+    @property
+    def told(self) -> str:
+        """The faults alone, on one line."""
+        return "; ".join(f"{key}: {reason}" if key else reason for key, reason in self.faults)
+
+
 class Findings:
     """What a reading of files found: errors, which refuse them, and warnings, which do not."""
 

@@ -14,6 +14,14 @@ TIMEOUT_S = 600.0
 """An apply waits for a build, which may take minutes for large tables."""
 
 
+def given_token() -> str:
+    """`GSLB_ADMIN_TOKEN`, empty where it is not set. Raises `GslbError` where it is none."""
+    token = os.environ.get("GSLB_ADMIN_TOKEN", "")
+    if not token.isascii() or not token.isprintable():
+        raise GslbError("GSLB_ADMIN_TOKEN is not a token: it holds other than printable ASCII characters")
+    return token
+
+
 class Server:
     """A server's admin port. The token is `GSLB_ADMIN_TOKEN`, else what stands in STATE/admin.token."""
 
@@ -42,9 +50,7 @@ class Server:
         return self._port.ask("DELETE", path, self._token())
 
     def _token(self) -> str:
-        if token := os.environ.get("GSLB_ADMIN_TOKEN"):
-            if not token.isascii() or not token.isprintable():
-                raise GslbError("GSLB_ADMIN_TOKEN is not a token: it holds other than printable ASCII characters")
+        if token := given_token():
             return token
         path = self._state / "admin.token"
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,17 +43,13 @@ def drain(
     Refused where clients of a service would be left without a healthy edge, unless --force. TTLs are short ahead of it,
     so that viewers are gone by the time it begins.
     """
-    from gslb.cli.desk import desk as open_desk
 
-    def draft(place: dict[str, str]) -> ordering.Draft:
-        target = place | {"service": service, "view": ordering.view_of(view)}
+    def draft(place: Mapping[str, str]) -> ordering.Draft:
+        target = {**place, "service": service, "view": ordering.view_of(view)}
         return ordering.Draft("drain", target, begin, lasting, ramp, ordering.author_of(author), reason)
 
-    ordering.check_place(is_edge=is_edge, is_pop=is_pop)
-    ordering.check(draft({"edge": name}), id_)
-    desk = open_desk(store, admin, state, config)
-    place = ordering.place(desk, name, is_edge=is_edge, is_pop=is_pop)
-    ordering.place_order(desk, draft(place), id_, force=force, as_json=as_json)
+    where = store, admin, state, config
+    ordering.place_order_at(where, name, draft, id_, is_edge=is_edge, is_pop=is_pop, force=force, as_json=as_json)
 
 
 def undrain(

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # imported by the verb that needs it
     from gslb.cli.desk import Desk
     from gslb.model.override import Override
 
+Where = tuple[str | None, str | None, Path | None, Path | None]
+"""Where an order goes: ``--store``, ``--admin``, ``--state`` and ``--config``."""
 FOR: Final = "1h"
 """How long an order lasts where nothing is said."""
 _MAX_ID: Final = 63
@@ -187,6 +190,27 @@ def place_order(desk: Desk, draft: Draft, name: str, *, force: bool, as_json: bo
         print(json.dumps(as_data(found.override, found.clock_s)))
     else:
         print("\n".join(ordered_lines(*found)))
+
+
+def place_order_at(
+    where: Where,
+    name: str,
+    draft: Callable[[Mapping[str, str]], Draft],
+    id_: str,
+    *,
+    is_edge: bool,
+    is_pop: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """As `place_order`, for what ``name`` means; ``draft`` makes the order for ``{"edge": name}`` or ``{"pop": name}``.
+    All that can be wrong with what was typed is told before anybody is asked."""
+    from gslb.cli.desk import desk as open_desk
+
+    check_place(is_edge=is_edge, is_pop=is_pop)
+    check(draft({"edge": name}), id_)
+    desk = open_desk(*where)
+    place_order(desk, draft(place(desk, name, is_edge=is_edge, is_pop=is_pop)), id_, force=force, as_json=as_json)
 
 
 def end(desk: Desk, overrides: Iterable[Override], clock_s: int, *, as_json: bool) -> None:

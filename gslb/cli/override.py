@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -107,18 +108,14 @@ def ramp(
     as_json: AsJson = False,
 ) -> None:
     """Leave an edge, or each edge of a PoP, a part of its weight for a while."""
-    from gslb.cli.desk import desk as open_desk
 
-    def draft(place: dict[str, str]) -> ordering.Draft:
-        target = place | {"service": service, "view": ordering.view_of(view)}
+    def draft(place: Mapping[str, str]) -> ordering.Draft:
+        target = {**place, "service": service, "view": ordering.view_of(view)}
         who, (milli, faults) = ordering.author_of(author), _milli(weight)
         return ordering.Draft("ramp", target, begin, lasting, over, who, reason, milli, {"value": "--weight"}, faults)
 
-    ordering.check_place(is_edge=is_edge, is_pop=is_pop)
-    ordering.check(draft({"edge": name}), id_)
-    desk = open_desk(store, admin, state, config)
-    place = ordering.place(desk, name, is_edge=is_edge, is_pop=is_pop)
-    ordering.place_order(desk, draft(place), id_, force=force, as_json=as_json)
+    where = store, admin, state, config
+    ordering.place_order_at(where, name, draft, id_, is_edge=is_edge, is_pop=is_pop, force=force, as_json=as_json)
 
 
 @setting.command()

@@ -129,6 +129,7 @@ def _where(store: str | None, admin: str | None, state: Path | None, config: Pat
     """The URL to write to, and the token where it is an admin port's."""
     import os
 
+    from gslb.cli.client import given_token
     from gslb.server.settings import UsageError, load
 
     if store and admin:
@@ -138,7 +139,7 @@ def _where(store: str | None, admin: str | None, state: Path | None, config: Pat
         return settings.store, None
     if store:
         raise UsageError("--store: the embedded store is inside of a server; name its port by --admin")
-    return f"http://{settings.admin}", os.environ.get("GSLB_ADMIN_TOKEN") or _token(settings.state)
+    return f"http://{settings.admin}", given_token() or _token(settings.state)
 
 
 def _token(state: Path) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from gslb.errors import GslbError
+from gslb.errors import FaultyError
 from gslb.model.geography import CONTINENT_OF
+from gslb.model.jsontext import decoded, is_whole, quoted
 from gslb.model.override import KIND_DRAIN, KIND_PIN, KIND_RAMP, KINDS, Override, Target
 
 MAX_TEXT: Final = 16_384
@@ -28,7 +29,6 @@ MAX_REASON: Final = 256
 
 _LATEST_S: Final = 253_402_300_799  # the last second of the year 9999
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SHOWN: Final = 40  # characters of a refused value that are quoted
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -39,15 +39,12 @@ _TARGET_KEYS: Final = ("edge", "pop", "service", "view")
 _NAME_RULE: Final = "1 to 63 letters, digits, dots, hyphens and underscores, beginning with a letter or digit"
 
 
-class OverrideError(GslbError):
-    """An override that is refused. ``faults`` are pairs of key and reason, at least one; the key is empty where the
-    text as a whole is at fault. ``id`` is empty where it is not known."""
+class OverrideError(FaultyError):
+    """An override that is refused. ``id`` is empty where it is not known."""
 
     def __init__(self, name: str, faults: Iterable[tuple[str, str]]) -> None:
         self.id = name
-        self.faults = tuple(faults)
-        told = "; ".join(f"{key}: {reason}" if key else reason for key, reason in self.faults)
-        super().__init__(f"override {_quoted(name)}: {told}" if name else f"override: {told}")
+        super().__init__(f"override {quoted(name)}" if name else "override", faults)
 
 
 def read(source: str | bytes | Mapping[str, Any]) -> Override:
@@ -103,7 +100,7 @@ def time_s(value: object) -> int:
             found = -1
         if 0 <= found <= _LATEST_S:
             return found
-    raise ValueError(f"{_quoted(value)} is not a time, such as 2026-11-24T14:30:00Z")
+    raise ValueError(f"{quoted(value)} is not a time, such as 2026-11-24T14:30:00Z")
 
 
 def view_pattern(value: str) -> str:
@@ -119,7 +116,7 @@ def view_pattern(value: str) -> str:
         or (isp and not _NAME.fullmatch(isp))
     ):
         raise ValueError(
-            f"{_quoted(value)} is not country|region|isp, such as CN|SH|chinanet, CN|| or ||AS4134; a region needs its"
+            f"{quoted(value)} is not country|region|isp, such as CN|SH|chinanet, CN|| or ||AS4134; a region needs its"
             " country"
         )
     return f"{country}|{region}|{isp}" if country or isp else ""
@@ -202,14 +199,14 @@ class _Reading:
     def _over_s(self, kind: object) -> int:
         value = self._told.get("over_s", 0)
         most = 0 if kind == KIND_PIN else MAX_SPAN_S
-        if _is_whole(value, most):
+        if is_whole(value, most):
             return int(value)
         self._fault("over_s", value, "is not 0: a pin acts at once" if not most else _whole_rule(most))
         return 0
 
     def _value_milli(self, kind: object) -> int:
         value = self._told.get("value")
-        if kind == KIND_RAMP and not _is_whole(value, 1000):
+        if kind == KIND_RAMP and not is_whole(value, 1000):
             self._fault("value", value, f"{_whole_rule(1000)}, in thousandths of weight")
         elif kind == KIND_DRAIN and value is not None:
             self._fault("value", value, "is too much: a drain has none")
@@ -270,7 +267,7 @@ class _Reading:
                 self._fault(prefix.rstrip("."), key, f"is no key; the keys are {', '.join(known)}")
 
     def _fault(self, key: str, value: object, reason: str) -> None:
-        self._faults.append((key, f"{_quoted(value)} {reason}"))
+        self._faults.append((key, f"{quoted(value)} {reason}"))
 
 
 def _decoded(source: str | bytes) -> Mapping[str, Any]:
@@ -278,37 +275,13 @@ def _decoded(source: str | bytes) -> Mapping[str, Any]:
     if len(source) > MAX_TEXT:
         raise OverrideError("", [("", f"the text has more than {MAX_TEXT} characters")])
     try:
-        found = json.loads(source, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise OverrideError("", [("", f"not JSON: {reason}")]) from None
+        found = decoded(source)
+    except ValueError as error:
+        raise OverrideError("", [("", str(error))]) from None
     if not isinstance(found, dict):
-        raise OverrideError("", [("", f"{_quoted(found)} is not a mapping")])
+        raise OverrideError("", [("", f"{quoted(found)} is not a mapping")])
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice in a mapping")
-    return found
-
-
-def _is_whole(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def _whole_rule(most: int) -> str:
     return f"is not a whole number from 0 to {most}"
-
-
-def _quoted(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, str):
-        return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)[:_SHOWN]

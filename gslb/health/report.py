@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from gslb.errors import GslbError
+from gslb.errors import FaultyError
 from gslb.health.state import Measurement
+from gslb.model.jsontext import SHOWN, decoded, quoted
 from gslb.model.report import UP, VERDICTS, Report
 
 MAX_COUNT: Final = (1 << 63) - 1
@@ -25,7 +26,6 @@ MAX_TEXT: Final = 16_384
 
 _EDGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _EDGE_RULE: Final = "the name is not letters, digits, dots, hyphens and underscores, at most 63"
-_SHOWN: Final = 40  # characters of a refused value that are quoted
 
 
 class _Number(NamedTuple):
@@ -51,15 +51,12 @@ _MEASURED: Final = ("load_bps", "capacity_bps", "sessions", "valid_ms")
 _MEASUREMENT: Final = ("health", *_WORDS, *_MEASURED)
 
 
-class ReportError(GslbError):
-    """A report that is refused. ``faults`` are pairs of key and reason, at least one; the key is empty where the edge's
-    name or the text as a whole is at fault. The text names the edge and each key."""
+class ReportError(FaultyError):
+    """A report that is refused. A fault's key is empty where the edge's name or the text as a whole is at fault."""
 
     def __init__(self, edge: str, faults: Iterable[tuple[str, str]]) -> None:
         self.edge = edge
-        self.faults = tuple(faults)
-        told = "; ".join(f"{key}: {reason}" if key else reason for key, reason in self.faults)
-        super().__init__(f"report of edge {_quoted(edge)}: {told}")
+        super().__init__(f"report of edge {quoted(edge)}", faults)
 
 
 def read(edge: str, fields: Mapping[str, object], received_ms: int) -> Report:
@@ -106,7 +103,7 @@ def read_json(edge: str, body: str | bytes) -> Report | Measurement:
         return _measurement(edge, told)
     faults: list[tuple[str, str]] = []
     if told.get("edge", edge) != edge:
-        faults.append(("edge", f"{_quoted(_text(told['edge']))} is another edge"))
+        faults.append(("edge", f"{quoted(_text(told['edge']))} is another edge"))
     received_ms = _number("received_ms", told, _Number(MAX_COUNT), faults)
     try:
         found = read(edge, told, received_ms)
@@ -131,7 +128,7 @@ def _measurement(edge: str, told: Mapping[str, object]) -> Measurement:
         if key not in _MEASUREMENT:
             near = difflib.get_close_matches(key, _MEASUREMENT, n=1)
             hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(_MEASUREMENT)}"
-            faults.append((key[:_SHOWN], f"is not known; {hint}"))
+            faults.append((key[:SHOWN], f"is not known; {hint}"))
     words = {key: _word(key, told, faults) for key in ("health", *_WORDS) if key in told}
     numbers: dict[str, Any] = {key: _number(key, told, _NUMBERS[key], faults) for key in _MEASURED if key in told}
     if not words and not numbers and not faults:
@@ -147,19 +144,11 @@ def _decoded(edge: str, body: str | bytes) -> dict[str, Any]:
     if len(body) > MAX_TEXT:
         raise ReportError(edge, [("", f"the text has more than {MAX_TEXT} characters")])
     try:
-        found = json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise ReportError(edge, [("", f"not JSON: {reason}")]) from None
+        found = decoded(body, "an object")
+    except ValueError as error:
+        raise ReportError(edge, [("", str(error))]) from None
     if not isinstance(found, dict):
         raise ReportError(edge, [("", "not a JSON object")])
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice in an object")
     return found
 
 
@@ -176,14 +165,14 @@ def _number(key: str, told: Mapping[str, object], rule: _Number, faults: list[tu
     # Length first: int() of very long digits is slow.
     if 0 < len(text) <= 19 and text.isascii() and text.isdigit() and int(text) <= rule.most:
         return int(text)
-    faults.append((key, f"{_quoted(text)} is not a decimal number from 0 to {rule.most}"))
+    faults.append((key, f"{quoted(text)} is not a decimal number from 0 to {rule.most}"))
     return 0
 
 
 def _word(key: str, told: Mapping[str, object], faults: list[tuple[str, str]]) -> str:
     text = _text(told.get(key, UP))
     if text not in VERDICTS:
-        faults.append((key, f"{_quoted(text)} is not one of {', '.join(VERDICTS)}"))
+        faults.append((key, f"{quoted(text)} is not one of {', '.join(VERDICTS)}"))
     return text
 
 
@@ -194,7 +183,3 @@ def _text(value: object) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     return value if isinstance(value, str) else str(value)
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

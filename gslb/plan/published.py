@@ -18,8 +18,9 @@ from typing import Any, Final
 
 import zstandard
 
-from gslb.errors import GslbError
+from gslb.errors import FaultyError
 from gslb.model.geography import CONTINENT_OF
+from gslb.model.jsontext import decoded, is_whole, quoted
 from gslb.model.plan import PLAN_SUM, Plan, PlanRow
 
 FORMAT: Final = 1
@@ -35,7 +36,6 @@ _MAX_LISTS: Final = 4_000_000  # more than `MAX_ROWS` need; so unpacked JSON sta
 _MAX_MS: Final = (1 << 53) - 1
 _LEVEL: Final = 9
 _WINDOW: Final = MAX_TEXT  # memory that unpacking may take
-_SHOWN: Final = 40  # characters of a refused value that are quoted
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SERVICE: Final = re.compile(r"[!-@\[-~]{1,1020}\.")
@@ -46,15 +46,12 @@ _TIMES: Final = ("issued_at_ms", "effective_at_ms", "hold_until_ms")
 _COLUMNS: Final = "service, country, region, isp, weights, backups"
 
 
-class PlanError(GslbError):
-    """A plan that is refused. ``faults`` are pairs of key and reason, at least one; the key is empty where the plan as
-    a whole is at fault. ``version`` is empty where it is not known."""
+class PlanError(FaultyError):
+    """A plan that is refused. ``version`` is empty where it is not known."""
 
     def __init__(self, version: str, faults: Iterable[tuple[str, str]]) -> None:
         self.version = version
-        self.faults = tuple(faults)
-        told = "; ".join(f"{key}: {reason}" if key else reason for key, reason in self.faults)
-        super().__init__(f"plan {_quoted(version)}: {told}" if version else f"plan: {told}")
+        super().__init__(f"plan {_quoted(version)}" if version else "plan", faults)
 
 
 def read(data: bytes, sha256: str) -> Plan:
@@ -141,7 +138,7 @@ class _Reading:
 
     def _time(self, key: str) -> int | None:
         value = self._told.get(key)
-        if _is_whole(value, _MAX_MS):
+        if is_whole(value, _MAX_MS):
             return int(self._told[key])
         self._fault(key, f"{_quoted(value)} is not a time in ms since 1970" if key in self._told else "is missing")
         return None
@@ -198,7 +195,7 @@ class _Reading:
             edge, weight = pair
             if self._edge(f"{place}[{at}]", edge, found):
                 found[self._one(edge)] = weight
-            if not _is_whole(weight, PLAN_SUM):
+            if not is_whole(weight, PLAN_SUM):
                 self._fault(f"{place}[{at}]", f"{_quoted(weight)} is not a whole number from 0 to {PLAN_SUM}")
         if len(self._faults) == before and (total := sum(found.values())) != PLAN_SUM:
             self._fault(place, f"sum to {total}, not to {PLAN_SUM}")
@@ -248,33 +245,15 @@ def _unpacked(data: bytes) -> bytes:
 
 def _decoded(text: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(text.decode(), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise PlanError("", [("", f"not JSON: {reason}")]) from None
+        found = decoded(text.decode())
+    except UnicodeDecodeError as error:
+        raise PlanError("", [("", f"not JSON: {error}")]) from None
+    except ValueError as error:
+        raise PlanError("", [("", str(error))]) from None
     if not isinstance(found, dict):
         raise PlanError("", [("", f"{_quoted(found)} is not a mapping")])
     return found
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice in a mapping")
-    return found
-
-
-def _is_whole(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
-
-
 def _quoted(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    if isinstance(value, str):
-        return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)[:_SHOWN]
+    return f"a list of {len(value)}" if isinstance(value, list | tuple) else quoted(value)

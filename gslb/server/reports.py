@@ -8,18 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from gslb.health import report as reading
-from gslb.health.state import Measurement, WriterRules, resume, step
+from gslb.health.state import Measurement
 from gslb.model.report import Report
-from gslb.policy.headroom import left_milli
 from gslb.server.refusal import Refused, told_faults
 from gslb.store.interface import Outcome, StoreError, Writer
+from gslb.store.pushing import push
 
 PER_SECOND = 5.0
 """Reports of one edge that are taken in the long run."""
 BURST = 10.0
 MAX_BODY = 4096
-
-_RULES = WriterRules()
 
 
 class Reports:
@@ -79,13 +77,7 @@ class Reports:
     async def _measured(self, edge: str, measurement: Measurement) -> tuple[Report, Outcome]:
         """One measurement after the other; where another writer came in between, once more upon its report."""
         async with self._locks.setdefault(edge, asyncio.Lock()):
-            for _ in range(2):
-                memory = resume(edge, await self._store.latest(edge))
-                report = step(memory, measurement, _RULES, self._store.clock_ms, left_milli).report
-                outcome = await self._store.report(report)
-                if outcome.accepted:
-                    break
-            return report, outcome
+            return await push(self._store, edge, measurement)
 
     def _check_edge(self, edge: str) -> None:
         """Only edges of the catalog: so what is remembered of each stays bounded."""

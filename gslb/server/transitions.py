@@ -21,6 +21,7 @@ from gslb.health import override as override_text
 from gslb.model.override import Override
 from gslb.model.report import DRAIN, Report
 from gslb.policy.override import is_active
+from gslb.server.live import HEALTH
 from gslb.snapshot import layout
 from gslb.snapshot.steering import REPORT_GONE, REPORT_HELD, REPORTED
 
@@ -35,13 +36,6 @@ _COLUMNS: Final[tuple[str, ...]] = layout.EDGE_STATE.names or ()
 _HEALTH: Final = ("verdict4", "verdict6", "reported")
 _LOOSE: Final = {"load_bps": "capacity_bps", "sessions": "capacity_sessions"}
 _MOVING: Final = tuple(name for name in _COLUMNS if name not in (*_HEALTH, *_LOOSE, "age_ms"))
-HEALTH: Final = {
-    layout.VERDICT_UP: "up",
-    layout.VERDICT_UNKNOWN: "unknown",
-    layout.VERDICT_DOWN: "down",
-    layout.VERDICT_DRAIN: "drain",
-    layout.VERDICT_ABSENT: "",
-}
 _VERDICTS: Final = {word: verdict for verdict, word in HEALTH.items()}
 _FLAGS: Final = {"reported": REPORTED, "held": REPORT_HELD, "gone": REPORT_GONE}
 

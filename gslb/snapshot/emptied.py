@@ -15,9 +15,10 @@ import numpy.typing as npt
 from gslb.model.names import to_text
 from gslb.model.override import KIND_PIN, Override
 from gslb.model.report import StoreState
-from gslb.snapshot import layout, lookups, steering
+from gslb.snapshot import layout, lookups, planning, steering
 from gslb.snapshot.catalog import Catalog
 from gslb.snapshot.lookups import Mask
+from gslb.snapshot.planning import Planned
 from gslb.snapshot.steering import Steering
 
 _SHOWN: Final = 3  # views that are named
@@ -59,8 +60,9 @@ def check(catalog: Catalog, state: StoreState, wanted: Override, clock_ms: int) 
         return []
     at_s = max(clock_ms // 1000, min(wanted.from_s + wanted.over_s, wanted.until_s - 1))
     others = {name: each for name, each in state.overrides.items() if name != wanted.id}
-    before = _steering(catalog, state, others, at_s)
-    after = _steering(catalog, state, {**others, wanted.id: wanted}, at_s)
+    planned = planning.resolve(catalog.arrays, state.plan) if state.plan is not None else None
+    before = _steering(catalog, state, others, at_s, planned)
+    after = _steering(catalog, state, {**others, wanted.id: wanted}, at_s, planned)
     lost_of: dict[tuple[int, int, int], npt.NDArray[np.bool_]] = {}
     found = []
     for number, service in enumerate(catalog.services):
@@ -103,9 +105,11 @@ def _edges_of(catalog: Catalog, wanted: Override) -> list[str]:
     return [catalog.edge_ids[row] for row in rows.tolist()]
 
 
-def _steering(catalog: Catalog, state: StoreState, overrides: dict[str, Override], at_s: int) -> Steering:
+def _steering(
+    catalog: Catalog, state: StoreState, overrides: dict[str, Override], at_s: int, planned: Planned | None
+) -> Steering:
     changed = dataclasses.replace(state, overrides=overrides)
-    return Steering(steering.build(catalog.arrays, changed, at_s * 1000))
+    return Steering(steering.build(catalog.arrays, changed, at_s * 1000, planned))
 
 
 def _healthy(steered: Steering, first: int, classes: int) -> Mask:

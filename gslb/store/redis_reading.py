@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from gslb.errors import GslbError
+from gslb.errors import FaultyError, GslbError
 from gslb.health import override as override_text
 from gslb.health import report as report_text
 from gslb.model.override import Override
@@ -271,7 +271,4 @@ def _refused(error: Refused, otherwise: str) -> Fault:
 
 def _told(error: GslbError) -> Fault:
     """The faults alone: whose they are, the key says."""
-    faults = getattr(error, "faults", None)
-    if faults:
-        return Fault("; ".join(f"{key}: {reason}" if key else reason for key, reason in faults)[:500])
-    return Fault(str(error)[:500])
+    return Fault((error.told if isinstance(error, FaultyError) else str(error))[:500])
