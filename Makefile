@@ -1,6 +1,7 @@
 # make run     serve the shipped zones on 127.0.0.1:5300
 # make test    everything that must hold, from nothing
 # make soak    what takes minutes
+# make fuzz    inputs that nobody thought of, for FUZZ_SECONDS=300
 # make bench   what a query costs, beside other servers; writes docs/benchmarks.md
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,10 +19,15 @@ ADDRESS ?= 127.0.0.1
 PORT ?= 5300
 ADMIN ?= 127.0.0.1:8053
 STATE ?= .state
-# Compiled sources need a new installation when they change; Python is run where it stands.
-COMPILED := $(shell find gslb -name '*.pyx' -o -name '*.pxd' -o -name '*.c')
+FUZZ_SECONDS ?= 300
+# Compiled sources need a new installation when they change; Python is run where it stands. What an installation makes of
+# them lies beside them.
+COMPILED := $(shell find gslb -name '*.pyx' -o -name '*.pxd')
+# What depends on which path answers. The other tests are the same with the compiled path and without it.
+ON_BOTH_PATHS := tests/answer tests/interop/test_transcripts.py $(addprefix tests/server/test_,limit.py processes.py \
+  readers.py respond.py ring.py udp.py)
 
-.PHONY: help run test packages checks suite suite-without-extensions soak transcripts bench clean
+.PHONY: help run test packages checks suite suite-without-extensions soak fuzz transcripts declarations bench clean
 .NOTPARALLEL:
 
 help:
@@ -50,25 +56,33 @@ checks: .venv/dev
 	@$(QUIETLY) $(BIN)/lint-imports
 	@echo "checks: ruff, mypy --strict and the floors hold"
 
-# The whole suite with coverage of every file, subprocesses included, on as many processes as the machine has cores.
+# The whole suite with coverage of every file, subprocesses included; tests/conftest.py says on how many processes and
+# in which order.
 suite: .venv/dev
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest -n auto --dist loadscope --cov --cov-report= -q
+	@$(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder --cov --cov-report= -q
 	@$(BIN)/coverage json -q -o .coverage.json && $(BIN)/python tests/lib/coverage_floor.py .coverage.json
 
 suite-without-extensions: .venv/dev
-ifeq ($(COMPILED),)
-	@echo "extensions: none in the tree yet, so there is no second run without them"
-else
-	@GSLB_NO_EXTENSIONS=1 $(BIN)/pytest -n auto --dist loadscope -q
-endif
+	@GSLB_NO_EXTENSIONS=1 $(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder -q $(ON_BOTH_PATHS)
 
+# Large networks and long runs, and every property with all its examples, of which the suite tries a quarter.
 soak: packages .venv/dev
-	@$(BIN)/pytest -m soak
+	@GSLB_ALL_EXAMPLES=1 $(BIN)/pytest -m "soak or hypothesis"
+	@$(MAKE) fuzz FUZZ_SECONDS=10
+
+# The compiled parser under libFuzzer, both paths under atheris, and tests on extensions with sanitizers: needs clang.
+fuzz: .venv/fuzz
+	@bash tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 # Write the answers in tests/interop/transcripts/ and the outputs in the documents anew; read the difference.
 transcripts: .venv/dev
 	@GSLB_WRITE_TRANSCRIPTS=1 $(BIN)/pytest -q -n 0 tests/interop/test_transcripts.py tests/project/test_docs.py
+
+# Write anew what compiled code takes from Python: the layout of snapshots, the numbers of the DNS.
+declarations: .venv/dev
+	@$(BIN)/python -c 'import pathlib; from gslb.answer.declared import files; \
+	  [(pathlib.Path("gslb/answer/_fast") / name).write_text(text) for name, text in files().items()]'
 
 bench: .venv/dev
 	@PYTHONPATH=tests/lib $(BIN)/python tests/bench/bench.py
@@ -91,3 +105,11 @@ clean:
 	@echo "installing gslb and what its tests need in .venv"
 	@$(QUIETLY) $(PIP) install --editable '.[dev]'
 	@touch $@ .venv/installed
+
+# By itself: what is installed already stays.
+.venv/fuzz: pyproject.toml .venv/dev
+	@echo "installing what fuzzing needs in .venv"
+	@needs=$$($(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])'); \
+	  $(QUIETLY) $(PIP) install $$needs
+	@touch $@

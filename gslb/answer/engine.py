@@ -56,7 +56,11 @@ class Identity:
 
 @dataclass(slots=True)
 class Trace:
-    """What became of a query, for counters: filled in by `Engine.reply`, fresh for each query."""
+    """What became of a query, for counters and the query log: filled in by `Engine.reply`, fresh for each query.
+
+    ``qname`` is the lower-case wire name; ``service`` and ``edge`` are rows, and where there is a service ``client``
+    is whom it was steered for; ``level`` is that of the edge named first.
+    """
 
     qtype: int = 0
     rcode: int = 0
@@ -65,6 +69,10 @@ class Trace:
     edge: int = NONE32
     fail_open: bool = False
     cookie_ok: bool = False
+    qname: bytes = b""
+    client: steered.Located | None = None
+    ttl_s: int = 0
+    level: int = 0
 
 
 @dataclass(slots=True)
@@ -107,6 +115,7 @@ class Engine:
         if isinstance(query, Refusal):
             return self._refuse(query, source, now_s, trace)
         trace.qtype = query.qtype
+        trace.qname = query.lower
         reply = _Reply()
         if query.tsig:
             _refused(reply, codes.NOTAUTH, "notauth", trace)
@@ -188,11 +197,12 @@ class Engine:
         reply.scope = client.scope
         trace.outcome = "service"
         trace.service = entry.service
+        trace.client, trace.ttl_s = client, choice.ttl_s
         if choice.fail_open:
             trace.fail_open = True
             reply.ede = (codes.EDE_OTHER, "failing open")
         if choice.edges:
-            trace.edge = choice.edges[0]
+            trace.edge, trace.level = choice.edges[0], choice.level
             rows = [catalog.edges[row] for row in choice.edges]
             held = [(row.rr6, row.rr6_count) if is_v6 else (row.rr4, row.rr4_count) for row in rows]
         else:

@@ -1,13 +1,21 @@
 """The chooser between the compiled path and the reference.
 
 The law: ``fast(q) is MISS or fast(q) == engine(q)``, byte for byte, for the same snapshots, time and draw; None is an
-answer too, and means that none is sent. There is no compiled path yet, so every query misses.
+answer too, and means that none is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
+
+from gslb.errors import GslbError
+from gslb.snapshot.catalog import Catalog
+from gslb.snapshot.layout import STEERING_WIDTH
+from gslb.snapshot.steering import Steering
+
+if TYPE_CHECKING:
+    from gslb.answer._fast.reply import Snapshot
 
 OFF_SWITCH: Final = "GSLB_NO_EXTENSIONS"
 """Environment variable; any value but empty and 0 keeps to the reference path."""
@@ -32,6 +40,34 @@ def wanted(environment: Mapping[str, str]) -> bool:
     return environment.get(OFF_SWITCH, "") in ("", "0")
 
 
-def answer(packet: bytes, source: bytes, now_s: int, draw: int) -> bytes | Miss | None:
-    """The reply to a packet from the packed address ``source``, or `MISS`."""
-    return MISS
+def compiled(environment: Mapping[str, str]) -> tuple[type[Snapshot] | None, str]:
+    """The compiled path, or None and why it is not to be used."""
+    if not wanted(environment):
+        return None, f"{OFF_SWITCH} is set"
+    try:
+        from gslb.answer._fast import reply
+    except (ImportError, TypeError, ValueError) as error:  # absent, or modules of different versions
+        return None, f"not compiled: {error}"
+    if not reply.fits():
+        return None, "compiled for another version of gslb; install it anew"
+    return reply.Snapshot, ""
+
+
+def check_pair(catalog: Catalog, steering: Steering) -> None:
+    """Raise `GslbError` unless every row that a catalog's services may look at is a row of a steering.
+
+    Where the engine would raise `IndexError`, the compiled path would read what lies behind the arrays.
+    """
+    known, arrays = catalog.arrays, steering.arrays
+    rows, services = len(arrays["count"]), known["service"]
+    policies = known["policy"][services["policy"]]
+    first = arrays["service_row"] if len(arrays["service_row"]) else policies["row"]
+    if not (
+        len(arrays["flags"]) == rows
+        and all(len(arrays[name]) == rows * STEERING_WIDTH for name in ("edge", "level", "weight", "reciprocal"))
+        and len(first) == len(services)
+        and 2 * (first.astype("u8") + policies["classes"]).max(initial=0) <= rows
+        and arrays["count"].max(initial=0) <= STEERING_WIDTH
+        and (not rows or arrays["edge"].max() < len(known["edge"]))
+    ):
+        raise GslbError("steering: it is not for this catalog")

@@ -58,12 +58,14 @@ def _of_resolver(catalog: Catalog, geometry: int, source: bytes, scope: int, dra
 class Choice(NamedTuple):
     """The edges of an answer, best first, with the TTL; no edges: the fallback or nothing is due.
 
-    ``fail_open`` is True where edges are given although too little of the pool is available.
+    ``fail_open`` is True where edges are given although too little of the pool is available; ``level`` is the affinity
+    level of the first.
     """
 
     edges: Sequence[int]
     ttl_s: int
     fail_open: bool
+    level: int = 0
 
 
 def choose(catalog: Catalog, steering: Steering, number: int, name: bytes, cls: int, seed: int, is_v6: bool) -> Choice:
@@ -73,7 +75,7 @@ def choose(catalog: Catalog, steering: Steering, number: int, name: bytes, cls: 
     fail_open = bool(row.flags & ROW_FAIL_OPEN)
     ttl_s = service.changing_ttl_s if row.flags & (ROW_CHANGING | ROW_FAIL_OPEN) else service.ttl_s
     if row.count == 1:
-        return Choice(row.edges, ttl_s, fail_open)
+        return Choice(row.edges, ttl_s, fail_open, row.levels[0])
     if not row.count:
         return Choice((), service.changing_ttl_s, False)
     edges = pick(
@@ -87,4 +89,4 @@ def choose(catalog: Catalog, steering: Steering, number: int, name: bytes, cls: 
         service.spread,
         name,
     )
-    return Choice(edges, ttl_s, fail_open)
+    return Choice(edges, ttl_s, fail_open, row.levels[row.edges.index(edges[0])])

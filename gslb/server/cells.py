@@ -1,5 +1,6 @@
 """The counters of one worker: unsigned 64-bit cells in memory that the control process reads at scrape.
 
+They lie in blocks, one for each thread that counts, so that none waits for another.
 The memory outlives the worker, so a worker that is killed takes no count with it, and its successor goes on counting.
 """
 
@@ -28,6 +29,9 @@ OUTCOMES = (
 )  # fmt: skip
 LIMITED = ("dropped", "slipped", "counted")
 """What rate limiting did: dropped an error, answered it with TC, or only counted a positive answer over the rate."""
+MISSED = ("unusual", "class_ch", "referral", "embedded_ipv6")
+"""Why native threads leave a message to the reference path: a form that is seldom seen, class CH, a name below a zone
+cut, an IPv6 address that may carry an IPv4 one."""
 SCALARS = (
     "fail_open",
     "engine_errors",
@@ -40,6 +44,8 @@ SCALARS = (
     "tcp_evicted",
     "tcp_idle_closed",
     "tcp_bad_frames",
+    "fast",
+    "missed_dropped",
 )
 EDGE_SLOTS = 65536
 """As many edges as a catalog can name; slot 0 counts those that came when all others were given away."""
@@ -57,9 +63,14 @@ QUERIES = 0  # [transport][family][qtype]
 REPLIES = QUERIES + len(TRANSPORTS) * len(FAMILIES) * len(QTYPE_LABELS)  # [transport][rcode]
 OUTCOME = REPLIES + len(TRANSPORTS) * len(RCODE_LABELS)
 LIMIT = OUTCOME + len(OUTCOMES)
-SCALAR = {name: LIMIT + len(LIMITED) + row for row, name in enumerate(SCALARS)}
-EDGES = LIMIT + len(LIMITED) + len(SCALARS)
+MISS = LIMIT + len(LIMITED)
+SCALAR = {name: MISS + len(MISSED) + row for row, name in enumerate(SCALARS)}
+EDGES = MISS + len(MISSED) + len(SCALARS)
 CELLS = EDGES + EDGE_SLOTS
+"""In one block."""
+THREADS = 8
+"""Native threads of a worker at most; each writes a block of its own behind the first, which the event loop writes."""
+BLOCKS = 1 + THREADS
 
 
 def queries_at(transport: int, family: int) -> int:
@@ -72,13 +83,18 @@ def replies_at(transport: int) -> int:
     return REPLIES + transport * len(RCODE_LABELS)
 
 
+def blocks(memory: memoryview) -> list[memoryview]:
+    """The blocks of a worker's counters, to be added up."""
+    return [memory[at : at + CELLS] for at in range(0, len(memory), CELLS)]
+
+
 def create() -> int:
     """A descriptor of zeroed counters."""
     fd = os.memfd_create("gslb-counters", os.MFD_CLOEXEC)
-    os.ftruncate(fd, CELLS * 8)
+    os.ftruncate(fd, BLOCKS * CELLS * 8)
     return fd
 
 
 def attach(fd: int) -> memoryview:
     """The cells behind a descriptor, shared with every process that attaches them; the descriptor may be closed."""
-    return memoryview(mmap.mmap(fd, CELLS * 8)).cast("Q")
+    return memoryview(mmap.mmap(fd, BLOCKS * CELLS * 8)).cast("Q")

@@ -61,7 +61,7 @@ class Control:
         self.draining = False
         self.reports = Reports(store, self._is_known)
         self.orders = Orders(store, lambda: snapshots.catalog)
-        self.drawn = Drawn(lambda: [slot.cells for slot in fleet.slots], lambda: fleet.edge_slots)
+        self.drawn = Drawn(lambda: fleet.counters, lambda: fleet.edge_slots)
         self._settings = settings
         self._listen = tuple(map(str, opened.endpoints))
         self._transports = opened.transports
@@ -143,7 +143,7 @@ class Control:
         served, drawn = self._snapshots.served, self.drawn.shares()
         scrape = Scrape(
             status=self.status(),
-            counters=[slot.cells for slot in self._fleet.slots],
+            counters=self._fleet.counters,
             edge_slots=dict(self._fleet.edge_slots),
             drops=self.drops(),
             reloads=self._reloader.durations,

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from gslb.errors import GslbError
-from gslb.server import cells, frames
+from gslb.server import cells, frames, ring
 from gslb.server.listen import Opened
 from gslb.server.meta import RateLimit
 
@@ -44,6 +44,7 @@ class Slot:
     sockets: tuple[socket.socket, ...]
     counters: int
     cells: memoryview
+    log: int
     channel: frames.Channel | None = None
     process: asyncio.subprocess.Process | None = None
     started: float = 0.0
@@ -87,12 +88,18 @@ class Fleet:
         self.slots: list[Slot] = []
         for index, sockets in enumerate(opened.by_worker):
             counters = cells.create()
-            self.slots.append(Slot(index, sockets, counters, cells.attach(counters)))
+            log = ring.create(start.query_log, cells.BLOCKS)
+            self.slots.append(Slot(index, sockets, counters, cells.attach(counters), log))
 
     @property
     def edge_slots(self) -> dict[str, int]:
         """Edge id → the cell that counts its answers, behind `cells.EDGES`."""
         return self._edge_slot
+
+    @property
+    def counters(self) -> list[memoryview]:
+        """Every block of cells that something counts in."""
+        return [block for slot in self.slots for block in cells.blocks(slot.cells)]
 
     @property
     def sockets(self) -> set[socket.socket]:
@@ -236,7 +243,7 @@ class Fleet:
         ours, theirs = socket.socketpair()
         with theirs:
             channel = frames.Channel(ours, lambda frame, _: self._frame(slot, frame), lambda: self._lost(slot))
-            channel.send(msgspec.structs.replace(self._start, slot=slot.index), [slot.counters])
+            channel.send(msgspec.structs.replace(self._start, slot=slot.index), [slot.counters, slot.log])
             channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
             slot.started, slot.since_s = time.monotonic(), time.time()
             try:

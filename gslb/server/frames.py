@@ -35,7 +35,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
-    """The first frame to a worker, with one descriptor: its counters."""
+    """The first frame to a worker, with two descriptors: its counters and its query log's rings.
+
+    Of the questions, one in ``query_log`` is logged; 0: none.
+    """
 
     slot: int
     workers: int
@@ -43,6 +46,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     tcp_connections: int
     tcp_per_client: int
     tcp_idle_s: float
+    query_log: int = 0
 
 
 class Listen(msgspec.Struct, frozen=True, tag=True):

@@ -10,11 +10,24 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from gslb.wire import codes
+
 PASS, DROP, SLIP = 0, 1, 2
 POSITIVE = "answer"
 """The kind of answers that are only counted."""
 TABLE_ROWS = 65536
-_ALWAYS = ("127.0.0.0/8", "::1/128")
+ALWAYS = ("127.0.0.0/8", "::1/128")
+"""Networks that are always on the list of those allowed."""
+KINDS = {
+    "nxdomain": codes.NXDOMAIN,
+    "refused": codes.REFUSED,
+    "formerr": codes.FORMERR,
+    "notimp": codes.NOTIMP,
+    "badvers": codes.BADVERS,
+    "notauth": codes.NOTAUTH,
+    "servfail": codes.SERVFAIL,
+}
+"""The kinds of errors that are limited, and the rcode of each."""
 
 
 class Allowed:
@@ -22,7 +35,7 @@ class Allowed:
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._nets: dict[int, list[tuple[int, int]]] = {4: [], 16: []}
-        for text in (*_ALWAYS, *networks):
+        for text in (*ALWAYS, *networks):
             network = ipaddress.ip_network(text, strict=False)
             shift = network.max_prefixlen - network.prefixlen
             self._nets[network.max_prefixlen // 8].append((int(network.network_address) >> shift, shift))

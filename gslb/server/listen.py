@@ -80,7 +80,7 @@ def adopt(sockets: Iterable[socket.socket], workers: int, receive_buffer: int) -
     """The sockets of the service manager, all of them for every worker."""
     sockets = tuple(sockets)
     for sock in sockets:
-        sock.setblocking(False)
+        sock.setblocking(sock.type == socket.SOCK_DGRAM)  # a thread waits in a read of UDP, an event loop for TCP
         if sock.type == socket.SOCK_DGRAM:
             prepare(sock, receive_buffer)
     found: dict[Endpoint, set[int]] = {}
@@ -99,7 +99,8 @@ def listen_admin(endpoint: Endpoint) -> socket.socket:
 
 def prepare(sock: socket.socket, receive_buffer: int) -> None:
     """Options of a UDP socket that hold for one we bound and for one we were given."""
-    sock.setsockopt(*_PKTINFO[sock.family], 1)
+    if sock.getsockname()[0] in _ANY:
+        sock.setsockopt(*_PKTINFO[sock.family], 1)  # with every packet, which costs: only where it is needed
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     try:
         # Path MTU messages can be forged; answers of at most 1232 bytes need none.
@@ -159,7 +160,8 @@ def _probe(endpoint: Endpoint) -> Endpoint:
 
 
 def _bind(endpoint: Endpoint, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
-    sock = socket.socket(endpoint.family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    waiting = 0 if kind == socket.SOCK_DGRAM else socket.SOCK_NONBLOCK
+    sock = socket.socket(endpoint.family, kind | waiting | socket.SOCK_CLOEXEC)
     try:
         if endpoint.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

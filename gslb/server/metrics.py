@@ -132,6 +132,16 @@ def _trouble(sums: _Sums) -> Iterator[Metric]:
     for row, action in enumerate(cells.LIMITED):
         limited.add_metric((action,), sums[cells.LIMIT + row])
     yield limited
+    yield _counter("gslb_udp_compiled", "Messages that the compiled path dealt with by itself.", sums.scalar("fast"))
+    missed = CounterMetricFamily(
+        "gslb_udp_missed", "Messages that the compiled path left to the reference path.", labels=("reason",)
+    )
+    for row, reason in enumerate(cells.MISSED):
+        missed.add_metric((reason,), sums[cells.MISS + row])
+    yield missed
+    yield _counter(
+        "gslb_udp_missed_dropped", "Of these, dropped because too many waited.", sums.scalar("missed_dropped")
+    )
     yield _counter("gslb_engine_errors", "Questions that met a fault of this program.", sums.scalar("engine_errors"))
     yield _counter("gslb_cookies_valid", "Questions with a valid server cookie.", sums.scalar("cookies_valid"))
     yield _counter("gslb_udp_receive_errors", "Failed reads of a UDP socket.", sums.scalar("receive_errors"))

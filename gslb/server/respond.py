@@ -6,13 +6,15 @@ import contextlib
 import os
 import random
 import time
+import zlib
 from typing import Protocol
 
 import structlog
 
 from gslb.answer.engine import Trace
 from gslb.server import cells as layout
-from gslb.server.limit import PASS, SLIP, Limiter
+from gslb.server import ring
+from gslb.server.limit import KINDS, PASS, SLIP
 from gslb.server.log import Sparing
 from gslb.snapshot.layout import NONE32
 from gslb.wire import codes, edns, message
@@ -27,7 +29,6 @@ _REPLIES = tuple(layout.replies_at(transport) for transport in (0, 1))
 _QTYPE_AT, _RCODE_AT = layout.QTYPE_AT, layout.RCODE_AT
 _OUTCOME_AT = {outcome: layout.OUTCOME + at for outcome, at in layout.OUTCOME_AT.items()}
 _OUTCOME_OTHER = layout.OUTCOME + layout.OUTCOME_OTHER
-_ERRORS = frozenset(("nxdomain", "refused", "formerr", "notimp", "badvers", "notauth", "servfail"))
 
 
 class Engine(Protocol):
@@ -38,22 +39,36 @@ class Engine(Protocol):
     ) -> bytes | None: ...
 
 
+class Limits(Protocol):
+    """What this module needs of a limiter: `gslb.server.limit.Limiter` or its compiled twin."""
+
+    def decide(self, source: bytes, kind: str, now: float) -> int: ...
+
+    def positive_is_over(self, source: bytes, now: float) -> bool: ...
+
+
 class Responder:
     """Answers for one worker, with whatever engine it was last told to `use`.
 
-    ``cells`` are the worker's counters (`gslb.server.cells`).
+    ``cells`` are the worker's counters (`gslb.server.cells`), ``log`` its query log.
     """
 
-    def __init__(self, cells: memoryview) -> None:
+    def __init__(self, cells: memoryview, log: ring.Writer | None = None) -> None:
         self._cells = cells
+        self._log = log if log is not None and log.sample else None
+        self._catalog = 0
         self._engine: Engine | None = None
         self._edge_slots = memoryview(b"").cast("H")
-        self._limiter: Limiter | None = None
+        self._limiter: Limits | None = None
         self._sparing = Sparing(structlog.get_logger("gslb.server"))
         self._draw = random.Random(os.urandom(32)).getrandbits
 
-    def use(self, engine: Engine, edge_slots: bytes, limiter: Limiter | None) -> None:
-        """Answer with ``engine`` from now on; ``edge_slots`` (u16 per edge row) are the counters of its edges."""
+    def use(self, engine: Engine, edge_slots: bytes, limiter: Limits | None, catalog: int = 0) -> None:
+        """Answer with ``engine`` from now on; ``edge_slots`` (u16 per edge row) are the counters of its edges.
+
+        ``catalog`` is the number of its catalog in the query log.
+        """
+        self._catalog = catalog
         self._engine = engine
         self._edge_slots = memoryview(edge_slots).cast("H")
         self._limiter = limiter
@@ -93,12 +108,14 @@ class Responder:
             cells[layout.SCALAR["fail_open"]] += 1
         if trace.cookie_ok:
             cells[layout.SCALAR["cookies_valid"]] += 1
+        if self._log is not None:
+            self._logged(self._log, source, tcp, trace)
         return reply
 
     def _limited(self, packet: bytes, reply: bytes, source: bytes, trace: Trace) -> bytes | None:
         assert self._limiter is not None
         now = time.monotonic()
-        if trace.outcome not in _ERRORS:
+        if trace.outcome not in KINDS:
             if self._limiter.positive_is_over(source, now):
                 self._cells[layout.LIMIT + layout.LIMITED.index("counted")] += 1
             return reply
@@ -110,6 +127,42 @@ class Responder:
             return short
         self._cells[layout.LIMIT + layout.LIMITED.index("dropped")] += 1
         return None
+
+    def _logged(self, log: ring.Writer, source: bytes, tcp: bool, trace: Trace) -> None:
+        """Write a record of the query log, if the question is sampled."""
+        qname = zlib.crc32(trace.qname)
+        resolver = int.from_bytes(source[:8])
+        at = trace.client
+        client = 0
+        if at is not None and at.public:
+            family, address, _ = at.prefix
+            width = 32 if family == 4 else 64
+            cut = max(0, width - at.scope)
+            client = address >> cut
+        if not ring.sampled(log.sample, qname, resolver, client):
+            return
+        families = 2 * (len(source) == 16)
+        family, address, length = (0, 0, 0) if at is None else at.prefix
+        if at is not None:
+            families |= (family == 6) | 4 * (not at.public)
+        log.put(
+            time.time_ns() // 1000,
+            address,
+            resolver,
+            trace.service,
+            0 if at is None else at.cls,
+            trace.ttl_s,
+            self._catalog,
+            qname,
+            trace.qtype,
+            min(trace.edge, 0xFFFF),
+            trace.rcode,
+            trace.level,
+            0 if at is None else at.scope,
+            length,
+            families,
+            tcp,
+        )
 
 
 def servfail(packet: bytes) -> bytes | None:

@@ -144,6 +144,7 @@ class _Process:
             tcp_connections=settings.tcp_connections,
             tcp_per_client=settings.tcp_per_client,
             tcp_idle_s=settings.tcp_idle_s,
+            query_log=settings.query_log,
         )
         self._fleet = Fleet(opened, start)
         self._store = store

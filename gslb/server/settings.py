@@ -150,6 +150,7 @@ class Settings(BaseModel):
     tcp_connections: int = Field(1000, ge=1, le=100_000)
     tcp_per_client: int = Field(100, ge=1, le=100_000)
     tcp_idle_s: float = Field(10.0, ge=0.1, le=3600)
+    query_log: int = Field(0, ge=0, le=1_000_000)
     receive_buffer: int = Field(4 * 1024 * 1024, ge=4096)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

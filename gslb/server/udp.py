@@ -14,12 +14,16 @@ BATCH = 64
 """Packets answered per wake-up at most; then TCP and the control channel have their turn."""
 LARGEST = 65535
 """Bytes of a query that are read: all that a datagram can have."""
-DRAIN_S = 2.0
 _IN_PKTINFO = struct.Struct("=i4s4s")
 _IN6_PKTINFO = struct.Struct("=16si")
 _IP_PKTINFO = 8
 _LINK_LOCAL = b"\xfe\x80"
 _Ancillary = list[tuple[int, int, bytes]]
+
+
+def is_wildcard(sock: socket.socket) -> bool:
+    """Whether replies must be told from which address to leave: a socket bound to one sends from it by itself."""
+    return sock.getsockname()[0] in ("0.0.0.0", "::")
 
 
 class UdpSocket:
@@ -30,8 +34,7 @@ class UdpSocket:
         self._sock = sock
         self._responder = responder
         self._v6 = sock.family == socket.AF_INET6
-        # A socket bound to one address sends from it by itself; only a wildcard must be told.
-        wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
+        wildcard = is_wildcard(sock)
         self._space = socket.CMSG_SPACE(_IN6_PKTINFO.size if self._v6 else _IN_PKTINFO.size) if wildcard else 0
         loop.add_reader(sock.fileno(), self.readable)
 
@@ -41,7 +44,7 @@ class UdpSocket:
         now_s = int(time.time())
         for _ in range(BATCH):
             try:
-                packet, ancillary, _, peer = sock.recvmsg(LARGEST, space)
+                packet, ancillary, _, peer = sock.recvmsg(LARGEST, space, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return False
             except OSError:
@@ -50,7 +53,7 @@ class UdpSocket:
             try:
                 reply = responder.answer(packet, packed(peer[0]), now_s=now_s, tcp=False)
                 if reply is not None:
-                    sock.sendmsg((reply,), self._from(ancillary) if ancillary else (), 0, peer)
+                    sock.sendmsg((reply,), self._from(ancillary) if ancillary else (), socket.MSG_DONTWAIT, peer)
             except OSError:
                 # A full send buffer, a firewall, a source no route leads back to: the client will ask again.
                 responder.count("send_errors")
@@ -67,10 +70,9 @@ class UdpSocket:
                 return [(level, kind, _IN6_PKTINFO.pack(local, interface if local[:2] == _LINK_LOCAL else 0))]
         return []
 
-    def drain(self) -> None:
-        """Answer what has come in, for `DRAIN_S` at most, and read no more."""
+    def drain(self, until: float) -> None:
+        """Answer what has come in, at most to a time of `time.monotonic`, and read no more."""
         self.pause()
-        until = time.monotonic() + DRAIN_S
         while self.readable() and time.monotonic() < until:
             pass
 

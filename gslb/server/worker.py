@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
@@ -23,14 +23,17 @@ import uvloop
 from gslb.answer.engine import Engine
 from gslb.answer.engine import Identity as EngineIdentity
 from gslb.errors import GslbError
-from gslb.server import cells, frames
+from gslb.server import cells, frames, ring
 from gslb.server.limit import Limiter
 from gslb.server.log import configure
-from gslb.server.respond import Responder
+from gslb.server.readers import Readers
 from gslb.server.tcp import TcpServer
-from gslb.server.udp import UdpSocket
 from gslb.snapshot.catalog import Catalog
 from gslb.snapshot.steering import Steering
+
+if TYPE_CHECKING:
+    from gslb.answer._fast.reply import Snapshot
+    from gslb.server.native import CompiledLimiter
 
 
 class Worker:
@@ -41,22 +44,27 @@ class Worker:
         self._channel = frames.Channel(control, self._frame, self._drain_soon)
         self._work: asyncio.Queue[tuple[frames.Frame, list[int]] | None] = asyncio.Queue()
         self._start: frames.Start
-        self._responder: Responder
+        self._readers: Readers
         self._tcp: TcpServer
-        self._udp: dict[int, list[UdpSocket]] = {}
         self._listening: dict[int, list[int]] = {}
         self._waiting: list[tuple[int, list[int]]] = []
         self._catalog: Catalog | None = None
         self._swap: frames.Swap  # there once the catalog is
-        self._limiter: Limiter | None = None
+        self._snapshot: Snapshot | None = None
+        self._catalogs = 0
+        self._limiter: Limiter | CompiledLimiter | None = None
         self._log: Any = structlog.get_logger("gslb.worker")
 
     async def run(self) -> None:
         """Do what the frames say, one after the other."""
-        while (item := await self._work.get()) is not None:
-            await self._handle(*item)
-        await self._drain()
-        self._channel.close()
+        try:
+            while (item := await self._work.get()) is not None:
+                await self._handle(*item)
+            await self._drain()
+            self._channel.close()
+        finally:
+            if hasattr(self, "_readers"):
+                self._readers.end()
 
     def _frame(self, frame: frames.Frame, fds: list[int]) -> None:
         if isinstance(frame, frames.Drain):
@@ -69,7 +77,7 @@ class Worker:
 
     async def _handle(self, frame: frames.Frame, fds: list[int]) -> None:
         if isinstance(frame, frames.Start):
-            self._begin(frame, fds[0])
+            self._begin(frame, *fds)
         elif isinstance(frame, frames.Listen):
             self._waiting.append((frame.key, fds))
             if self._catalog is not None:
@@ -79,15 +87,17 @@ class Worker:
         elif isinstance(frame, frames.Swap | frames.Steer):
             await self._swap_to(frame, fds)
 
-    def _begin(self, start: frames.Start, counters: int) -> None:
+    def _begin(self, start: frames.Start, counters: int, log: int) -> None:
         configure(start.log_level)
         structlog.contextvars.bind_contextvars(worker=start.slot)
         memory = cells.attach(counters)
+        rings = ring.attach(log)
         os.close(counters)
+        os.close(log)
         memory[cells.SCALAR["tcp_open"]] = 0  # a predecessor's connections died with it
         self._start = start
-        self._responder = Responder(memory)
-        self._tcp = TcpServer(self._responder, start.tcp_connections, start.tcp_per_client, start.tcp_idle_s)
+        self._readers = Readers(os.environ, memory, rings)
+        self._tcp = TcpServer(self._readers.responder, start.tcp_connections, start.tcp_per_client, start.tcp_idle_s)
 
     async def _listen(self) -> None:
         while self._waiting:
@@ -95,14 +105,13 @@ class Worker:
             for fd in fds:
                 sock = socket.socket(fileno=fd)
                 if sock.type == socket.SOCK_DGRAM:
-                    self._udp.setdefault(key, []).append(UdpSocket(self._loop, sock, self._responder))
+                    self._readers.read(self._loop, key, sock)
                 else:
                     self._listening.setdefault(key, []).append(fd)
                     await self._tcp.listen(sock)
 
     def _unlisten(self, key: int) -> None:
-        for udp in self._udp.pop(key, []):
-            udp.close()
+        self._readers.close(key)
         for fd in self._listening.pop(key, []):
             self._tcp.unlisten(fd)
 
@@ -116,6 +125,7 @@ class Worker:
             else:
                 catalog, swap, limiter = self._catalog, self._swap, self._limiter
             engine = await asyncio.to_thread(_engine, catalog, fds[-1], swap.identity)
+            snapshot = await asyncio.to_thread(self._readers.snapshot, engine, self._snapshot)
         except Exception as error:
             # Whatever is wrong with it, what was served before still is.
             self._log.error("snapshot refused", error=str(error), exc_info=not isinstance(error, GslbError | OSError))
@@ -124,26 +134,21 @@ class Worker:
         finally:
             for fd in fds:
                 os.close(fd)
-        self._catalog, self._swap, self._limiter = catalog, swap, limiter
-        self._responder.use(engine, swap.edge_slots, limiter)
+        self._catalogs += catalog is not self._catalog
+        self._catalog, self._swap, self._limiter, self._snapshot = catalog, swap, limiter, snapshot
+        self._readers.use(engine, snapshot, swap.edge_slots, limiter, self._catalogs)
         gc.freeze()  # what a catalog holds need not be gone through for garbage again and again
         self._channel.send(frames.Done(frame.seq))
         await self._listen()
 
-    def _limiter_for(self, swap: frames.Swap) -> Limiter | None:
+    def _limiter_for(self, swap: frames.Swap) -> Limiter | CompiledLimiter | None:
         """The limiter that is there, where its rules stay: it remembers who is over the rate."""
-        rules = swap.rate_limit
-        if self._catalog is not None and rules == self._swap.rate_limit:
+        if self._catalog is not None and swap.rate_limit == self._swap.rate_limit:
             return self._limiter
-        if rules is None:
-            return None
-        return Limiter(rules.per_second, rules.slip, rules.window_s, rules.allow, self._start.workers)
+        return self._readers.limiter(swap.rate_limit, self._start.workers)
 
     async def _drain(self) -> None:
-        for key in list(self._udp):
-            for udp in self._udp.pop(key):
-                udp.drain()
-                udp.close()
+        self._readers.drain()
         if self._catalog is not None:
             await self._tcp.drain()
 

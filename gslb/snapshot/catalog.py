@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,25 @@ from gslb.model.rtt import RttTable
 from gslb.model.view import View
 from gslb.policy.draw import edge_hash
 from gslb.snapshot import layout, names, places
+from gslb.snapshot.prefix_rows import PrefixRows
 from gslb.snapshot.rows import EdgeRow, GeometryRow, GlueRow, NameRow, PolicyRow, RRsetRow, ServiceRow, ZoneRow
 from gslb.wire import codes, message
 
 
-def build(intent: Intent, geography: Geography, resolvers: Resolvers, rtt: RttTable) -> dict[str, npt.NDArray[Any]]:
-    """All sections of a catalog, for `layout.pack`; equal input gives equal arrays.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A catalog to be written: its sections, but for those that ``rows`` makes part by part."""
+
+    sections: dict[str, npt.NDArray[Any]]
+    rows: PrefixRows
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All sections, for `layout.pack`."""
+        return self.sections | self.rows.arrays()
+
+
+def build(intent: Intent, geography: Geography, resolvers: Resolvers, rtt: RttTable) -> Draft:
+    """A catalog of these; equal input gives equal sections.
 
     Raises `GslbError` when the services need more than `places.MAX_GEOMETRIES` geometries.
     """
@@ -35,14 +49,15 @@ def build(intent: Intent, geography: Geography, resolvers: Resolvers, rtt: RttTa
     sections = names.build(intent.zones, service_rows, blob)
     row_of_name = _rows_of(sections, [service.name for service in services])
     texts = [text.encode() for text in strings]
+    located, rows = places.build(intent, numbered, geography, rtt, string)
     sections |= {
         "string": np.frombuffer(b"".join(texts), dtype=np.uint8),
         "string_at": np.cumsum([0, *map(len, texts)], dtype=np.uint32),
         "edge": _edges(intent, blob, string),
-        "service": np.array(
-            [_service(each, row_of_name[each.name], numbered, blob) for each in services], dtype=layout.SERVICE
+        "service": _table(
+            [_service(each, row_of_name[each.name], numbered, blob) for each in services], layout.SERVICE
         ),
-        **places.build(intent, numbered, geography, rtt, string),
+        **located,
         "resolver4_start": resolvers.starts4,
         "resolver4_row": resolvers.rows4,
         "resolver6_start": resolvers.starts6,
@@ -64,7 +79,7 @@ def build(intent: Intent, geography: Geography, resolvers: Resolvers, rtt: RttTa
         ),
     }
     sections["blob"] = blob.array()
-    return sections
+    return Draft(sections, rows)
 
 
 class Catalog:
@@ -95,7 +110,7 @@ class Catalog:
         self.policies = [PolicyRow._make(row) for row in arrays["policy"].tolist()]
         self.geometries = [GeometryRow._make(row) for row in arrays["geometry"].tolist()]
         self.class_multi: memoryview = arrays["class_multi"].data
-        self._deepest = max((len(labels(self.name_text(row))) for row in range(len(self.names))), default=0)
+        self.deepest = max((len(labels(self.name_text(row))) for row in range(len(self.names))), default=0)
         (
             self._row_start,
             self._row_len,
@@ -154,7 +169,7 @@ class Catalog:
         while name[at]:
             at += 1 + name[at]
             begins.append(at)
-        for begin in begins[max(0, len(begins) - 1 - self._deepest) :]:
+        for begin in begins[max(0, len(begins) - 1 - self.deepest) :]:
             row = self.find(name[begin:])
             if row >= 0:
                 return row
@@ -241,6 +256,13 @@ def _edges(intent: Intent, blob: names.Blob, string: dict[str, int]) -> npt.NDAr
         for edge in intent.edges
     ]
     return np.array(rows, dtype=layout.EDGE)
+
+
+def _table(rows: list[tuple[int | float, ...]], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Rows of a type that has zeros behind its fields."""
+    found = np.zeros(len(rows), dtype=dtype)
+    found[:] = rows
+    return found
 
 
 def _service(

@@ -13,14 +13,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from gslb.errors import GslbError
 
-VERSION = 2
+VERSION = 3
 CATALOG_MAGIC = b"GSLBCAT\0"
 STEERING_MAGIC = b"GSLBSTE\0"
 HEADER = struct.Struct("<8sII32sQI4x")
@@ -65,7 +65,16 @@ U32 = np.dtype("<u4")
 U64 = np.dtype("<u8")
 F32 = np.dtype("<f4")
 
-NAME = np.dtype(
+
+def _row(size: int, fields: list[tuple[str, str]]) -> np.dtype[Any]:
+    """A row of ``size`` bytes, zeros behind its fields: a power of two, so that none lies across two cache lines."""
+    offsets = np.cumsum([0, *(np.dtype(kind).itemsize for _, kind in fields)]).tolist()[:-1]
+    names, formats = zip(*fields, strict=True)
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+
+
+NAME = _row(
+    32,
     [
         ("text", "<u4"),  # offset into name_bytes of the lower-case wire name
         ("zone", "<u2"),
@@ -77,7 +86,7 @@ NAME = np.dtype(
         ("service", "<u4"),  # row of service, or NONE32
         ("wildcard", "<u4"),  # row of name of its "*" child, or NONE32
         ("parent_side", "<u4"),  # at an apex: row of name of the same name in the zone above, or NONE32
-    ]
+    ],
 )
 RRSET = np.dtype(
     [
@@ -117,7 +126,8 @@ EDGE = np.dtype(
         ("pad", "<u4"),
     ]
 )
-SERVICE = np.dtype(
+SERVICE = _row(
+    64,
     [
         ("name", "<u4"),  # row of name
         ("policy", "<u4"),
@@ -135,7 +145,7 @@ SERVICE = np.dtype(
         ("flags", "u1"),
         ("pad", "<u2"),
         ("max_change", "<f4"),
-    ]
+    ],
 )
 POLICY = np.dtype(
     [
@@ -251,33 +261,59 @@ STEERING_SECTIONS: dict[str, np.dtype[Any]] = {
     "edge_state": EDGE_STATE,
     "note": U8,  # JSON, for explanations: the plan in use, and the overrides that act
 }
+_SECTIONS = {CATALOG_MAGIC: CATALOG_SECTIONS, STEERING_MAGIC: STEERING_SECTIONS}
+
+
+class Places(NamedTuple):
+    """Where things lie in a file: the table behind the header, the offset of each section, the size of it all."""
+
+    table: bytes
+    offsets: dict[str, int]
+    size: int
 
 
 def pack(magic: bytes, generation: bytes, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[bytes | memoryview]:
     """The pieces of a snapshot file, in order; ``arrays`` are keyed by section name and cast to the section's dtype."""
-    sections = CATALOG_SECTIONS if magic == CATALOG_MAGIC else STEERING_SECTIONS
-    if set(arrays) != set(sections):
-        raise ValueError(f"sections differ from the layout's: {sorted(set(arrays) ^ set(sections))}")
-    at = _aligned(HEADER.size + ENTRY.size * len(sections))
-    table = bytearray()
-    bodies: list[tuple[int, npt.NDArray[Any]]] = []
-    for name, dtype in sections.items():
-        body = np.ascontiguousarray(arrays[name], dtype=dtype)
-        table += ENTRY.pack(name.encode(), DTYPES.index(dtype), 0, at, body.nbytes)
-        bodies.append((at, body))
-        at = _aligned(at + body.nbytes)
-    pieces: list[bytes | memoryview] = [bytes(table)]
-    position = HEADER.size + len(table)
-    for offset, body in bodies:
-        pieces.append(bytes(offset - position))
-        pieces.append(body.reshape(-1).view(np.uint8).data)
-        position = offset + body.nbytes
-    pieces.append(bytes(at - position))
+    places = place(magic, {name: array.size for name, array in arrays.items()})
+    pieces: list[bytes | memoryview] = [places.table]
+    position = HEADER.size + len(places.table)
+    for name, offset in places.offsets.items():
+        body = raw(magic, name, arrays[name])
+        pieces += bytes(offset - position), body
+        position = offset + len(body)
+    pieces.append(bytes(places.size - position))
     crc = 0
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
-    yield HEADER.pack(magic, VERSION, len(sections), generation, at, crc)
+    yield header(magic, generation, places.size, crc)
     yield from pieces
+
+
+def place(magic: bytes, lengths: Mapping[str, int]) -> Places:
+    """Where the sections of a snapshot lie; ``lengths`` are their elements."""
+    sections = _SECTIONS[magic]
+    if set(lengths) != set(sections):
+        raise ValueError(f"sections differ from the layout's: {sorted(set(lengths) ^ set(sections))}")
+    at = _aligned(HEADER.size + ENTRY.size * len(sections))
+    table = bytearray()
+    offsets = {}
+    for name, dtype in sections.items():
+        size = lengths[name] * dtype.itemsize
+        table += ENTRY.pack(name.encode(), DTYPES.index(dtype), 0, at, size)
+        offsets[name] = at
+        at = _aligned(at + size)
+    return Places(bytes(table), offsets, at)
+
+
+def raw(magic: bytes, name: str, array: npt.NDArray[Any]) -> memoryview:
+    """The bytes of a section, or of a part of it, cast to its dtype."""
+    body = np.ascontiguousarray(array, dtype=_SECTIONS[magic][name])
+    return body.reshape(-1).view(np.uint8).data
+
+
+def header(magic: bytes, generation: bytes, size: int, crc: int) -> bytes:
+    """What a file of ``size`` bytes begins with; ``crc`` is the checksum of all that follows."""
+    return HEADER.pack(magic, VERSION, len(_SECTIONS[magic]), generation, size, crc)
 
 
 def unpack(magic: bytes, buffer: memoryview, *, verify: bool = True) -> tuple[bytes, dict[str, npt.NDArray[Any]]]:
@@ -297,11 +333,11 @@ def unpack(magic: bytes, buffer: memoryview, *, verify: bool = True) -> tuple[by
         raise GslbError(f"snapshot: {len(buffer)} bytes of {size}")
     if verify and zlib.crc32(buffer[HEADER.size :]) != crc:
         raise GslbError("snapshot: checksum differs")
-    sections = CATALOG_SECTIONS if magic == CATALOG_MAGIC else STEERING_SECTIONS
+    sections = _SECTIONS[magic]
     arrays = {}
     for row in range(count):
-        raw, kind, _, offset, length = ENTRY.unpack_from(buffer, HEADER.size + row * ENTRY.size)
-        name = raw.rstrip(b"\0").decode()
+        text, kind, _, offset, length = ENTRY.unpack_from(buffer, HEADER.size + row * ENTRY.size)
+        name = text.rstrip(b"\0").decode()
         if sections.get(name) != DTYPES[kind] or offset + length > size:
             raise GslbError(f"snapshot: section {name!r} is not of this layout")
         arrays[name] = np.frombuffer(buffer[offset : offset + length], dtype=DTYPES[kind])

@@ -202,9 +202,9 @@ def _zone(zone: Zone, apex: int, blob: Blob) -> tuple[int, int, int, int]:
 
 
 def _slots(names: list[tuple[bytes, int]]) -> npt.NDArray[np.uint32]:
-    """The open-addressing table, at most half full, so that a search ends soon for any name asked."""
+    """The open-addressing table, at most a quarter full: nearly every search ends where it begins."""
     size = 8
-    while size < 2 * len(names):
+    while size < 4 * len(names):
         size *= 2
     slots = [0] * size
     for name, row in names:

@@ -15,6 +15,9 @@ openssl:openssl
 curl:curl
 promtool:prometheus
 pdns_recursor:pdns-recursor
+valgrind:valgrind
+cc:gcc
+/usr/include/stdio.h:libc6-dev
 "
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
@@ -24,6 +27,9 @@ for need in $needs; do
 done
 # A Python without ensurepip cannot make a virtual environment (Debian ships it apart).
 "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+# What is compiled needs the headers of that Python.
+"${PYTHON:-python3}" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
+  missing+=(python3-dev)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 echo "installing ${missing[*]}"

@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from gslbtest import compiler
 from gslbtest.asking import addresses, ask
 from gslbtest.process import free_port, running, wait_for_text
 
@@ -24,19 +27,22 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("build")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPO / name, folder)
-    shutil.copytree(REPO / "gslb", folder / "gslb", ignore=shutil.ignore_patterns("__pycache__"))
-    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder))
+    shutil.copytree(REPO / "gslb", folder / "gslb", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c"))
+    line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder)]
+    _run(*line, env=compiler.quick(folder))
     (wheel,), (sdist,) = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
     return wheel, sdist
 
 
 def test_contents(built: tuple[Path, Path]) -> None:
     wheel, sdist = built
-    sources = {path.relative_to(REPO).as_posix() for path in (REPO / "gslb").rglob("*.py")}
-    sources |= {"gslb/py.typed", "gslb/store/gslb.lua"}
+    sources = {"gslb/py.typed", "gslb/store/gslb.lua"}
+    for kind in ("py", "pyi", "pyx", "pxd"):
+        sources |= {path.relative_to(REPO).as_posix() for path in (REPO / "gslb").rglob(f"*.{kind}")}
+    compiled = {f"{name.replace('.', '/')}{sysconfig.get_config_var('EXT_SUFFIX')}" for name in compiler.extensions()}
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
-        assert {name for name in inside if ".dist-info/" not in name} == sources
+        assert {name for name in inside if ".dist-info/" not in name} == sources | compiled
         assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
         metadata = archive.read(next(name for name in inside if name.endswith("/METADATA"))).decode()
     assert "License-Expression: Apache-2.0" in metadata
@@ -46,13 +52,28 @@ def test_contents(built: tuple[Path, Path]) -> None:
     assert sources | {"LICENSE", "README.md", "pyproject.toml"} <= inside
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str) -> None:
+THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.mark.parametrize(("version", "compiles"), [("3.11", True), ("3.12", False), ("3.13", True)])
+def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str, compiles: bool) -> None:
+    """On the Python that runs the tests from the wheel, over the packages that are here: another test installs what the
+    package needs from nothing. On others from the sdist with all that it needs; on one of them without a compiler."""
     python = _python(version)
-    _run(python, "-m", "venv", str(tmp_path / "venv"))
-    pip = [str(tmp_path / "venv/bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    _run(*pip, "install", str(built[0]))
+    _run(python, "-m", "venv", "--without-pip", str(tmp_path / "venv"))
+    python = str(tmp_path / "venv/bin/python")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python]
+    if version == THIS:
+        (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+        (site / "here.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+        _run(*pip, "install", "--no-compile", "--no-deps", "--ignore-installed", str(built[0]))
+    else:
+        env = compiler.quick(tmp_path) if compiles else compiler.NONE
+        _run(*pip, "install", "--no-compile", str(built[1]), env=env)
     _run(*pip, "check")
+    there = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n)))"
+    names = compiler.extensions()
+    assert set(_run(python, "-I", "-c", there, *names).split()) == (names if compiles or version == THIS else set())
     gslb = str(tmp_path / "venv/bin/gslb")
     assert _run(gslb, "--version").strip().endswith(_version())
     _run(gslb, "check", str(REPO / "zones"))
@@ -65,11 +86,13 @@ def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str) -> No
     with running(line, log, cwd=tmp_path) as process:
         wait_for_text(process, log, "ready ")
         assert addresses(ask(port, "pull.live.example", subnet="198.51.100.16/28")) == ["203.0.113.20"]
+        on_reference = "UDP is answered on the reference path" in log.read_text()
+        assert on_reference is not (compiles or version == THIS)
 
 
 def _python(version: str) -> str:
     """A Python of this version that works; skips where there is none. A pyenv shim may exist and yet not run."""
-    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+    if version == THIS:
         return sys.executable
     name = f"python{version}"
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
@@ -82,8 +105,9 @@ def _python(version: str) -> str:
     pytest.skip(f"Python version absent: {name}")
 
 
-def _run(*line: str) -> str:
-    done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
+def _run(*line: str, env: Mapping[str, str] | None = None) -> str:
+    env = {**os.environ, **(env or {})}
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False, env=env)
     assert done.returncode == 0, f"{' '.join(line)}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gslbtest.checkout import checkout
-from gslbtest.process import end, free_port, running, wait_for_text
+from gslbtest.process import SOON_S, end, free_port, running, wait_for_text
 
 PRINTED = 4
 
@@ -35,7 +35,7 @@ def test_run_serves_and_its_commands_answer(folder: Path, tmp_path: Path) -> Non
         ]
         for settings, where in taken:
             again = ["make", "run", f"STATE={tmp_path / 'other'}", *settings]
-            done = subprocess.run(again, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+            done = subprocess.run(again, cwd=folder, capture_output=True, text=True, timeout=SOON_S, check=False)
             assert done.returncode != 0
             assert f"cannot listen on {where}" in done.stdout + done.stderr
         assert end(process) in {0, 2, -15}  # make itself may be ended by the signal before the server is
@@ -43,11 +43,11 @@ def test_run_serves_and_its_commands_answer(folder: Path, tmp_path: Path) -> Non
 
 
 def test_help_names_every_target(folder: Path) -> None:
-    shown = subprocess.run(["make"], cwd=folder, capture_output=True, text=True, timeout=60, check=True).stdout
+    shown = subprocess.run(["make"], cwd=folder, capture_output=True, text=True, timeout=SOON_S, check=True).stdout
     assert [row.split()[1] for row in shown.splitlines()] == ["run", "test", "soak", "bench"]
 
 
 def _output(command: str) -> str:
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=SOON_S, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout.strip()

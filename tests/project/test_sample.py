@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from gslbtest.process import command
+from gslbtest.process import SOON_S, command
 
 REPO = Path(__file__).parents[2]
 DOCUMENTATION = [
@@ -24,7 +24,7 @@ ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?:/\d+)?\b|\b[0-9a-f]{1,4}:[0-9
 
 
 def test_make_sample_gives_what_is_shipped(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, str(REPO / "data/make_sample.py"), str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, str(REPO / "data/make_sample.py"), str(tmp_path)], check=True, timeout=SOON_S)
     made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     shipped = sorted(
         path.relative_to(REPO / "data").as_posix()
@@ -87,7 +87,7 @@ WARNINGS = [
 
 def test_check_finds_no_error_and_warns_of_what_is_meant() -> None:
     done = subprocess.run(
-        [command("gslb"), "check", "zones"], cwd=REPO, capture_output=True, text=True, timeout=60, check=False
+        [command("gslb"), "check", "zones"], cwd=REPO, capture_output=True, text=True, timeout=SOON_S, check=False
     )
     told = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("zones/", "data/"))]
     assert done.returncode == 0, told
@@ -98,7 +98,7 @@ def test_check_finds_no_error_and_warns_of_what_is_meant() -> None:
 
 def test_schemas_are_those_of_the_models(tmp_path: Path) -> None:
     subprocess.run(
-        [command("gslb"), "check", "zones", "--write-schema", str(tmp_path)], cwd=REPO, check=True, timeout=60
+        [command("gslb"), "check", "zones", "--write-schema", str(tmp_path)], cwd=REPO, check=True, timeout=SOON_S
     )
     made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.json")}
     shipped = {path.name: path.read_text(encoding="utf-8") for path in (REPO / "zones/schema").glob("*.json")}

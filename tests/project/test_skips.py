@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gslbtest.process import SOON_S
 
 ROWS = [
     # what a test does, exit code of the run, what its output says
@@ -47,5 +48,5 @@ def _pytest(repo: Path, folder: Path, *arguments: str) -> subprocess.CompletedPr
     env.pop("PYTEST_ADDOPTS", None)
     line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), *arguments]
     return subprocess.run(
-        line, cwd=folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False
+        line, cwd=folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=SOON_S, check=False
     )

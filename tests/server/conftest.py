@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import uvloop
+from gslbtest.process import SOON_S
 from gslbtest.serving import Server, serving
+
+from gslb.answer import fast
+
+collect_ignore = [] if fast.compiled(os.environ)[0] else ["test_native.py"]
+"""Without the compiled path, which another test requires where there is a compiler, there are no native threads."""
 
 
 def pytest_asyncio_loop_factories(
@@ -26,7 +33,7 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
     """Waits for a condition; fails after 20 s."""
 
     async def wait(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SOON_S):
             while not condition():  # noqa: ASYNC110 what is waited for sets no event
                 await asyncio.sleep(0.005)
 
@@ -88,7 +95,7 @@ class Admin:
         headers = {}
         if token is not None:
             headers["Authorization"] = f"Bearer {token or (self._server.state / 'admin.token').read_text().strip()}"
-        connection = http.client.HTTPConnection("127.0.0.1", self._server.admin, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.admin, timeout=SOON_S)
         try:
             connection.request(method, path, headers=headers)
             response = connection.getresponse()

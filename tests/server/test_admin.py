@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import pytest
 from gslbtest.asking import ask
 from gslbtest.desk import Desk
-from gslbtest.process import program
+from gslbtest.process import SOON_S, program
 from gslbtest.serving import Server, serving
 
 from gslb.server.settings import Settings, load
@@ -109,7 +110,7 @@ def test_metrics_are_clean(asked: Server, admin_of: Callable[[Server], Any]) -> 
     code, text = admin_of(asked).ask("GET", "/metrics", None)
     assert code == 200
     done = subprocess.run(
-        [program("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+        [program("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=SOON_S, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     metrics = admin_of(asked).metrics()
@@ -169,15 +170,16 @@ def test_not_ready_while_draining(tmp_path: Path, small: dict[str, str], admin_o
     with serving(tmp_path, zones=small) as server:
         admin = admin_of(server)
         admin.status()
-        with socket.create_connection(("127.0.0.1", server.port), 10) as half:
-            half.sendall(b"\0")
-            time.sleep(0.2)  # the half must have come in; nothing shows when it has
+        with socket.create_connection(("127.0.0.1", server.port), SOON_S) as half:
+            wire = dns.message.make_query("www.live.example.", "A").to_wire()
+            half.sendall(len(wire).to_bytes(2) + wire + b"\0")
+            assert half.recv(2000)[2:4] == wire[:2]  # the half that came with it is there too
             server.process.send_signal(signal.SIGTERM)
-            end = time.monotonic() + 10
+            end = time.monotonic() + SOON_S
             while admin.ask("GET", "/readyz", None) != (503, b"not ready\n"):
                 assert time.monotonic() < end
             assert admin.ask("GET", "/livez", None)[0] == 200
-        assert server.process.wait(10) == 0
+        assert server.process.wait(SOON_S) == 0
 
 
 def test_the_manual_names_every_metric(asked: Server, admin_of: Callable[[Server], Any], repo: Path) -> None:
@@ -213,7 +215,7 @@ def test_units_are_sound(repo: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_text(text.replace("/usr/local/bin/gslb", "/bin/true"))
     if shutil.which("systemd-analyze"):  # where there is no systemd, nothing can verify its units
         line = ["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=SOON_S, check=False)
         assert (done.returncode, done.stderr) == (0, "")
     line = [program("promtool"), "check", "config", str(repo / "deploy" / "prometheus.yml")]
-    subprocess.run(line, capture_output=True, timeout=60, check=True)
+    subprocess.run(line, capture_output=True, timeout=SOON_S, check=True)

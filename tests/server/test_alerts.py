@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from gslbtest.process import program
+from gslbtest.process import SOON_S, program
 from gslbtest.serving import Server
 
 HOUR = "60m"
@@ -47,6 +47,7 @@ WELL = {
     f"gslb_engine_errors_total{{{A}}}": "0",
     f"gslb_worker_restarts_total{{{A}}}": "0",
     f"gslb_udp_receive_drops_total{{{A}}}": "0",
+    f"gslb_udp_missed_dropped_total{{{A}}}": "0",
 }
 """A server that is well: series without their job, and the value that stands, or after a + what is added each step."""
 SHA, PULL = {"edge": "sha"}, {"service": "pull.live.example."}
@@ -108,6 +109,7 @@ CASES: dict[str, Case] = {
     "a fault of the engine": ({f"gslb_engine_errors_total{{{A}}}": "+1"}, {"GslbEngineErrors": [ON_A]}),
     "workers die": ({f"gslb_worker_restarts_total{{{A}}}": "+1"}, {"GslbWorkerDied": [ON_A]}),
     "queries are lost": ({f"gslb_udp_receive_drops_total{{{A}}}": "+100"}, {"GslbReceiveDrops": [ON_A]}),
+    "the engine cannot keep up": ({f"gslb_udp_missed_dropped_total{{{A}}}": "+100"}, {"GslbMissesDropped": [ON_A]}),
 }
 
 
@@ -121,7 +123,9 @@ def rules() -> dict[str, dict[str, Any]]:
 
 
 def promtool(*arguments: str) -> None:
-    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [program("promtool"), *arguments], capture_output=True, text=True, timeout=SOON_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gslbtest.process import SOON_S
 
 from gslb.errors import GslbError
 from gslb.model.report import StoreState
@@ -25,7 +26,6 @@ from gslb.server.status import ReloadStatus, SteeringStatus
 from gslb.store.memory import MemoryStore
 
 MANY = 200
-WAIT_S = 20.0
 
 
 class Held:
@@ -37,7 +37,7 @@ class Held:
 
     def __call__(self, _: object) -> Any:
         self.begun += 1
-        assert self.may_end.wait(WAIT_S)
+        assert self.may_end.wait(SOON_S)
         raise GslbError("nobody knows")
 
 
@@ -45,8 +45,8 @@ def control_of(folder: Path, held: Held) -> Control:
     """One that serves nothing yet."""
     durations, store = Durations((1.0,)), MemoryStore()
     rest: Any = SimpleNamespace(
-        slots=[], edge_slots={}, sockets=set(), answering=0, served=None, catalog=None, status=SteeringStatus(),
-        durations=durations,
+        slots=[], counters=[], edge_slots={}, sockets=set(), answering=0, served=None, catalog=None,
+        status=SteeringStatus(), durations=durations,
     )  # fmt: skip
     reloader: Any = SimpleNamespace(status=ReloadStatus(), durations=durations)
     keeper = Keeper(store, folder, StoreState())
@@ -57,7 +57,7 @@ def control_of(folder: Path, held: Held) -> Control:
 async def while_held(held: Held, asked: list[Coroutine[Any, Any, object]]) -> list[object]:
     """What comes of what is asked, once something else was done in a thread meanwhile."""
     tasks = [asyncio.ensure_future(each) for each in asked]
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(SOON_S):
         while not held.begun:  # noqa: ASYNC110 what is waited for sets no event
             await asyncio.sleep(0.005)
         assert await asyncio.to_thread(lambda: "steering") == "steering"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from gslbtest.process import SOON_S
 
 from gslb.model.override import Override, Target
 from gslb.model.plan import Plan
@@ -47,7 +48,7 @@ class Turns:
         for _ in range(count):
             wanted = self.asked + 1
             self._go.release()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(SOON_S):
                 while self.asked < wanted:  # noqa: ASYNC110 a thread may be writing meanwhile
                     await asyncio.sleep(0.001)
 
@@ -201,7 +202,7 @@ async def test_the_end_waits_for_what_is_being_written(tmp_path: Path, monkeypat
     def save(state_dir: Path, state: StoreState) -> None:
         writing.append("begun")
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(SOON_S)
         inner(state_dir, state)
         writing.append("ended")
 
@@ -218,7 +219,7 @@ async def test_the_end_waits_for_what_is_being_written(tmp_path: Path, monkeypat
     await asyncio.sleep(0.05)
     assert writing == ["begun"]
     go_on.set()
-    await asyncio.wait_for(ending, 20)
+    await asyncio.wait_for(ending, SOON_S)
     assert writing == ["begun", "ended"] * 2
     assert await world.is_saved()
     assert world.left() == ["state.json"]

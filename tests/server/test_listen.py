@@ -29,7 +29,8 @@ def test_every_worker_has_its_own() -> None:
                 (socket.AF_INET6, socket.SOCK_DGRAM, port6),
                 (socket.AF_INET6, socket.SOCK_STREAM, port6),
             ]
-            assert not any(sock.getblocking() or sock.get_inheritable() for sock in sockets)
+            assert [sock.getblocking() for sock in sockets] == [True, False] * 2  # threads wait for UDP
+            assert not any(sock.get_inheritable() for sock in sockets)
             assert sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 1 << 20
             assert sockets[2].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
     finally:
@@ -102,8 +103,17 @@ def test_handed_over_sockets_are_read_by_all() -> None:
         assert opened.by_worker == ((udp, tcp), (udp, tcp))
         assert {endpoint.port for endpoint in opened.endpoints} == {udp.getsockname()[1], tcp.getsockname()[1]}
         assert sorted(opened.transports) == [("TCP",), ("UDP",)]
-        assert udp.getsockopt(socket.IPPROTO_IP, 8) == 1  # IP_PKTINFO
-        assert not udp.getblocking()
+        assert (udp.getblocking(), tcp.getblocking()) == (True, False)
+
+
+@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", False), ("0.0.0.0", True), ("::1", False), ("::", True)])
+def test_where_packets_came_to_is_asked_where_it_is_not_known(host: str, told: bool) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    option = {socket.AF_INET: (socket.IPPROTO_IP, 8), socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO)}
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        listen.prepare(sock, 1 << 20)
+        assert bool(sock.getsockopt(*option[family])) is told
 
 
 def test_admin_socket() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gslbtest.asking import ask
-from gslbtest.process import program
+from gslbtest.process import SOON_S, program
 from gslbtest.serving import Server
 from gslbtest.world import world
 
@@ -162,7 +162,7 @@ def test_before_anything_is_served() -> None:
 def test_promtool_finds_nothing(small: dict[str, str]) -> None:
     text = scraped(small, state(), AWAY, {"sha": 1.0})
     line = [program("promtool"), "check", "metrics"]
-    done = subprocess.run(line, input=text, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(line, input=text, capture_output=True, timeout=SOON_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 

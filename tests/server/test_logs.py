@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gslbtest.process import SOON_S
 
 SAY = """
 import logging, structlog
@@ -29,7 +30,7 @@ logging.getLogger("asyncio").info("not theirs")
 
 def test_json_for_machines() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SAY.format(level="info")], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", SAY.format(level="info")], capture_output=True, text=True, timeout=SOON_S, check=True
     )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [(line["event"], line["level"]) for line in lines] == [
@@ -48,13 +49,13 @@ def test_a_log_that_cannot_be_written_stops_nothing(stderr: str) -> None:
     code = SAY.format(level="info") + "\nprint('done')"
     if stderr == "closed":
         line = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code]
-        done = subprocess.run(line, stdout=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(line, stdout=subprocess.PIPE, timeout=SOON_S, check=False)
     else:
         ours, theirs = os.pipe()
         os.close(ours)
         with Path("/dev/full").open("wb") if stderr == "full" else os.fdopen(theirs, "wb") as target:
             done = subprocess.run(
-                [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=target, timeout=60, check=False
+                [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=target, timeout=SOON_S, check=False
             )
         if stderr == "full":
             os.close(theirs)
@@ -72,7 +73,7 @@ def test_words_on_a_terminal() -> None:
     except OSError:  # the other end is closed
         pass
     os.close(ours)
-    assert done.wait(60) == 0
+    assert done.wait(SOON_S) == 0
     text = said.decode()
     assert "small" in text
     assert "ZeroDivisionError" in text

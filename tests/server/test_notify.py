@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gslbtest.process import SOON_S
 
 from gslb.server.notify import Notifier
 
@@ -21,7 +22,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         name = f"@gslb-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
         sock.bind(name.replace("@", "\0"))
-        sock.settimeout(5)
+        sock.settimeout(SOON_S)
         yield sock, name
 
 
@@ -113,7 +114,7 @@ def test_listen_fds(kinds: list[str], count: str, off: int, said: str) -> None:
             pass_fds=range(3, 3 + len(held)),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SOON_S,
             check=True,
         )
     finally:

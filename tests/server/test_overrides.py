@@ -12,7 +12,7 @@ import pytest
 import structlog.testing
 from gslbtest.asking import addresses, ask
 from gslbtest.desk import Desk
-from gslbtest.process import free_port
+from gslbtest.process import SOON_S, free_port
 from gslbtest.serving import Server
 from gslbtest.stores import wait_for
 from gslbtest.world import world
@@ -286,7 +286,7 @@ def test_over_http_from_order_to_answer(asked: Server, admin_of: Callable[[Serve
     token = (asked.state / "admin.token").read_text().strip()
 
     def call(method: str, path: str, body: str = "") -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", asked.admin, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", asked.admin, timeout=SOON_S)
         try:
             connection.request(method, path, body, {"Authorization": f"Bearer {token}"})
             response = connection.getresponse()

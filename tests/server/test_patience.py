@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from gslbtest.desk import TOKEN, Desk
+from gslbtest.process import SOON_S
 
 from gslb.server.admin import serve
 from gslb.server.patience import Limits
 from gslb.server.status import ReloadStatus
 
-WAIT_S = 20.0
 AUTH = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
 
 
@@ -41,7 +41,7 @@ class Client:
 
     async def code(self) -> int:
         """The HTTP code of the next answer; 0 where the connection ends without one."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(SOON_S):
             try:
                 line = await self.reader.readline()
             except ConnectionResetError:
@@ -90,7 +90,7 @@ async def test_who_does_not_come_to_an_end_is_closed(said: str) -> None:
     async with port(Desk(), Limits(patience_s=0.2)) as connect:
         client = await connect(said)
         assert await client.code() in (0, 404)  # an edge that nobody knows needs no body
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(SOON_S):
             with contextlib.suppress(ConnectionResetError):
                 await client.reader.read()
 
@@ -98,7 +98,7 @@ async def test_who_does_not_come_to_an_end_is_closed(said: str) -> None:
 async def test_who_drips_is_closed_too() -> None:
     async with port(Desk(), Limits(patience_s=0.3)) as connect:
         client = await connect("GET /livez HTTP/1.1\r\n")
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(SOON_S):
             while not client.reader.at_eof() and client.reader.exception() is None:
                 client.writer.write(b"a: b\r\n")
                 await asyncio.sleep(0.05)
@@ -123,7 +123,7 @@ async def test_an_answer_begins_patience_anew() -> None:
         assert await asking.code() == 200
         further = await connect("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await further.code(), await idle.code()) == (200, 0)
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(SOON_S):
             await asking.reader.readuntil(b"live\n")
         asking.writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await asking.code() == 200
@@ -133,7 +133,7 @@ async def test_the_longest_idle_makes_room() -> None:
     desk = Slow()
     async with port(desk, Limits(most=3, patience_s=3600)) as connect:
         working = await connect(f"POST /v1/reload HTTP/1.1\r\n{AUTH}\r\n")
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(SOON_S):
             while not desk.begun:  # noqa: ASYNC110 what is waited for sets no event
                 await asyncio.sleep(0.005)
         idle = [await connect("GET /") for _ in range(5)]
@@ -148,7 +148,7 @@ async def test_where_all_are_being_answered_a_further_one_is_refused() -> None:
     desk = Slow()
     async with port(desk, Limits(most=2, patience_s=3600)) as connect:
         working = [await connect(f"POST /v1/reload HTTP/1.1\r\n{AUTH}\r\n") for _ in range(2)]
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(SOON_S):
             while desk.begun < 2:  # noqa: ASYNC110 what is waited for sets no event
                 await asyncio.sleep(0.005)
         further = await connect("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")

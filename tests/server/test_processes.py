@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -19,7 +20,7 @@ import dns.edns
 import dns.message
 import dns.query
 from gslbtest.asking import addresses, ask
-from gslbtest.process import command, free_port, running, wait_for_text
+from gslbtest.process import SOON_S, command, free_port, running, wait_for_text
 from gslbtest.serving import Server, serving, write_files
 
 
@@ -33,7 +34,7 @@ def arguments(folder: Path, **settings: object) -> list[str]:
 
 
 def refused(line: list[str]) -> str:
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=SOON_S, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr
 
@@ -85,7 +86,7 @@ def test_interrupting_the_whole_group_is_the_same(tmp_path: Path, small: dict[st
     port = int(ready.split()[1].rpartition(":")[2])
     assert addresses(ask(port, "www.live.example.")) == ["192.0.2.80"]
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(15) == 0
+    assert process.wait(SOON_S) == 0
     process.stdout.close()
 
 
@@ -125,7 +126,7 @@ class Asker(threading.Thread):
 
     def stop(self) -> None:
         self._stopping.set()
-        self.join(20)
+        self.join(SOON_S)
 
 
 def test_sigterm_loses_nothing_in_flight(tmp_path: Path, small: dict[str, str]) -> None:
@@ -133,16 +134,16 @@ def test_sigterm_loses_nothing_in_flight(tmp_path: Path, small: dict[str, str]) 
     with serving(tmp_path, zones=small, arguments=["--workers", "2"]) as server:
         wire = dns.message.make_query("pull.live.example.", "A").to_wire()
         framed = len(wire).to_bytes(2) + wire
-        idle = socket.create_connection(("127.0.0.1", server.port), 10)
-        half = socket.create_connection(("127.0.0.1", server.port), 10)
+        idle = socket.create_connection(("127.0.0.1", server.port), SOON_S)
+        half = socket.create_connection(("127.0.0.1", server.port), SOON_S)
         half.sendall(framed + framed[:-1])
         assert half.recv(2000)[2:4] == wire[:2]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-            sock.settimeout(10)
+            sock.settimeout(SOON_S)
             for number in range(1500):
                 sock.sendto(number.to_bytes(2) + wire[2:], ("127.0.0.1", server.port))
-            pipelined = socket.create_connection(("127.0.0.1", server.port), 10)
+            pipelined = socket.create_connection(("127.0.0.1", server.port), SOON_S)
             pipelined.sendall(framed * 1500)
             server.process.send_signal(signal.SIGTERM)
             numbers = {int.from_bytes(sock.recv(2000)[:2]) for _ in range(1500)}
@@ -158,7 +159,7 @@ def test_sigterm_loses_nothing_in_flight(tmp_path: Path, small: dict[str, str]) 
         assert idle.recv(2000) == b""
         for each in (idle, half, pipelined):
             each.close()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(SOON_S) == 0
 
 
 def test_a_dead_worker_is_replaced(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
@@ -201,15 +202,15 @@ def test_the_only_worker_dies_and_then_the_control_process(
     """
     with serving(tmp_path, zones=small) as server:
         admin = admin_of(server)
-        os.kill(admin.status()["workers"][0]["pid"], signal.SIGKILL)
+        kill(admin.status()["workers"][0]["pid"])
         for tcp in (False, True):
-            assert addresses(ask(server.port, "www.live.example.", tcp=tcp, timeout_s=20)) == ["192.0.2.80"]
+            assert addresses(ask(server.port, "www.live.example.", tcp=tcp, timeout_s=SOON_S)) == ["192.0.2.80"]
         assert admin.status()["ready"]
         pid = admin.status()["workers"][0]["pid"]
         assert _runs(pid)
         server.process.kill()
         server.process.wait()
-        until = time.monotonic() + 15
+        until = time.monotonic() + SOON_S
         while _runs(pid):
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -222,12 +223,21 @@ def test_the_only_worker_dies_when_its_catalog_file_has_gone(
     with serving(tmp_path, zones=small) as server:
         pid = admin_of(server).status()["workers"][0]["pid"]
         shutil.rmtree(server.state / "catalog")
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
         for tcp in (False, True):
-            assert addresses(ask(server.port, "www.live.example.", tcp=tcp, timeout_s=20)) == ["192.0.2.80"]
+            assert addresses(ask(server.port, "www.live.example.", tcp=tcp, timeout_s=SOON_S)) == ["192.0.2.80"]
         [worker] = admin_of(server).status()["workers"]
         assert worker["restarts"] == 1
         assert _runs(worker["pid"])
+
+
+def kill(pid: int) -> None:
+    """Kill a worker and wait until it has gone: a thread that is being killed may still take a packet with it."""
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + SOON_S
+    while _runs(pid):
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 def _runs(pid: int) -> bool:
@@ -235,6 +245,16 @@ def _runs(pid: int) -> bool:
         return b"gslb.server.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def _builds(pid: int) -> bool:
+    """Whether a child of this process builds a catalog."""
+    for found in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_child = f"\nPPid:\t{pid}\n" in (found / "status").read_text()
+            if is_child and b"gslb.server.build" in (found / "cmdline").read_bytes():
+                return True
+    return False
 
 
 def test_a_storm_of_malformed_packets(tmp_path: Path, small: dict[str, str], admin_of: Callable[[Server], Any]) -> None:
@@ -268,7 +288,7 @@ class Manager:
         self.path = path
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sock.bind(str(path))
-        self._sock.settimeout(20)
+        self._sock.settimeout(SOON_S)
 
     def hears(self, start: str) -> str:
         """The next message that begins so; signs of life are passed over."""
@@ -317,7 +337,7 @@ def test_sockets_of_systemd(tmp_path: Path, small: dict[str, str], admin_of: Cal
         port, admin_port = udp.getsockname()[1], free_port()
         # A query that came before the server did waits for it.
         early = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        early.settimeout(20)
+        early.settimeout(SOON_S)
         early.sendto(dns.message.make_query("www.live.example.", "A").to_wire(), ("127.0.0.1", port))
         fds = f"{udp.fileno()},{tcp.fileno()}"
         os.set_inheritable(udp.fileno(), True)
@@ -340,7 +360,7 @@ def test_sockets_of_systemd(tmp_path: Path, small: dict[str, str], admin_of: Cal
             admin.until(lambda status: all(worker["answering"] for worker in status["workers"]))
         finally:
             process.terminate()
-            assert process.wait(15) == 0
+            assert process.wait(SOON_S) == 0
             early.close()
 
 
@@ -356,7 +376,7 @@ def test_udp_alone_of_systemd(tmp_path: Path, small: dict[str, str]) -> None:
             assert process.stdout.readline().startswith(f"ready 127.0.0.1:{udp.getsockname()[1]} (UDP), admin ")
         finally:
             process.terminate()
-            assert process.wait(15) == 0
+            assert process.wait(SOON_S) == 0
             process.stdout.close()
 
 
@@ -372,7 +392,7 @@ def test_a_log_nobody_reads_stops_nothing(
     server = Server("127.0.0.1", port, admin_port, zones, zones, tmp_path / "state", Path("/dev/null"), process)
     admin = admin_of(server)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + SOON_S
         while not _accepts(admin_port):
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -387,7 +407,7 @@ def test_a_log_nobody_reads_stops_nothing(
             assert ask(port, "www.live.example.").answer[0].ttl == ttl_s
     finally:
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(SOON_S) == 0
 
 
 def _accepts(port: int) -> bool:
@@ -398,7 +418,7 @@ def _accepts(port: int) -> bool:
 def test_a_descriptor_of_another_kind_is_refused(tmp_path: Path, small: dict[str, str]) -> None:
     write_files(tmp_path / "zones", small)
     line = [sys.executable, "-c", ACTIVATE, "0", *arguments(tmp_path)]
-    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SOON_S, check=False)
     assert done.returncode == 1
     assert done.stderr == "gslb: LISTEN_FDS: descriptor 3 is no socket (Socket operation on non-socket)\n"
 
@@ -407,7 +427,7 @@ def cookie_of(server: Server, sent: bytes) -> bytes:
     """The COOKIE option that comes back for the one sent: client and server part."""
     query = dns.message.make_query("www.live.example.", "A", use_edns=0)
     query.use_edns(0, options=[dns.edns.GenericOption(10, sent)])
-    answer = dns.query.udp(query, "127.0.0.1", 5, server.port)
+    answer = dns.query.udp(query, "127.0.0.1", SOON_S, server.port)
     found = next(option for option in answer.options if int(option.otype) == 10)
     wire: bytes = found.to_wire()
     return wire
@@ -427,7 +447,7 @@ def test_cookie_secrets_are_read_again(
         # Rotated: what the former secret made is still good, and what it is answered with is made by the new one.
         secrets.write_text(f"{'2' * 32}\n{'1' * 32}\n")
         server.process.send_signal(signal.SIGHUP)
-        asked, until = 1, time.monotonic() + 20
+        asked, until = 1, time.monotonic() + SOON_S
         while (second := cookie_of(server, first))[16:] == first[16:]:  # until the workers have the new ones
             asked += 1
             assert time.monotonic() < until
@@ -440,7 +460,7 @@ def test_cookie_secrets_are_read_again(
         assert admin.metrics()["gslb_cookies_valid_total"] == 2 + asked
     secrets.write_text("")
     done = subprocess.run(
-        arguments(tmp_path, cookie_secret_file=secrets), capture_output=True, text=True, timeout=60, check=False
+        arguments(tmp_path, cookie_secret_file=secrets), capture_output=True, text=True, timeout=SOON_S, check=False
     )
     assert (done.returncode, done.stderr) == (78, f"{secrets}:0:0: holds no cookie secret\n")
 
@@ -454,12 +474,12 @@ def test_sigterm_while_it_starts(tmp_path: Path, small: dict[str, str]) -> None:
     table.write_text("prefix,isp\n" + "".join(rows))
     log = tmp_path / "log"
     with running(arguments(tmp_path), log) as process:
-        until = time.monotonic() + 20
+        until = time.monotonic() + SOON_S
         while not (tmp_path / "state" / "lock").exists() and time.monotonic() < until:
             time.sleep(0.01)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(SOON_S) == 0
     shutil.rmtree(tmp_path / "data")
 
 
@@ -474,10 +494,13 @@ def test_sigterm_while_apply_builds(tmp_path: Path, small: dict[str, str], admin
         found: list[tuple[int, bytes]] = []
         asking = threading.Thread(target=lambda: found.append(admin.ask("POST", "/v1/apply")))
         asking.start()
-        time.sleep(0.4)
+        until = time.monotonic() + SOON_S
+        while not _builds(server.process.pid):
+            assert time.monotonic() < until
+            time.sleep(0.01)
         server.process.send_signal(signal.SIGTERM)
-        asking.join(20)
-        assert server.process.wait(15) == 0
+        asking.join(SOON_S)
+        assert server.process.wait(SOON_S) == 0
         assert found == [(503, b'{"detail":"the server is ending"}')]
         assert "Traceback" not in server.said()
 
@@ -495,7 +518,7 @@ def test_limits_reach_where_they_hold(tmp_path: Path, small: dict[str, str], adm
         lost = admin.metrics()["gslb_udp_receive_drops_total"]
         assert 0 < lost < 200
         os.kill(pid, signal.SIGCONT)
-        until = time.monotonic() + 20
+        until = time.monotonic() + SOON_S
         while admin.metrics()['gslb_replies_total{rcode="dropped",transport="udp"}'] < 200 - lost:
             assert time.monotonic() < until
         for _ in range(10):

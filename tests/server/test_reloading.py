@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gslbtest.asking import addresses, ask
-from gslbtest.process import command
+from gslbtest.process import SOON_S, command
 from gslbtest.serving import Server, serving, write_files
 
 
@@ -133,7 +133,7 @@ def test_a_release_folder_is_switched(tmp_path: Path, small: dict[str, str], adm
 def gslb(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     where = ["--admin", f"127.0.0.1:{server.admin}", "--state", str(server.state)]
     return subprocess.run(
-        [command("gslb"), *arguments, *where], capture_output=True, text=True, timeout=60, check=False
+        [command("gslb"), *arguments, *where], capture_output=True, text=True, timeout=SOON_S, check=False
     )
 
 
@@ -180,7 +180,7 @@ def test_a_large_change_is_held_and_forced(
 def serve_once(folder: Path, zones: Path) -> subprocess.CompletedProcess[str]:
     line = [command("gslb"), "serve", "--zones", str(zones), "--data", str(folder / "data")]
     line += ["--state", str(folder / "state"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(line, capture_output=True, text=True, timeout=SOON_S, check=False)
 
 
 def test_what_cannot_be_remembered_is_served(

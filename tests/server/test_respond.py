@@ -11,6 +11,7 @@ import dns.message
 import dns.rcode
 import pytest
 import structlog.testing
+from gslbtest.counting import counted
 
 from gslb.answer.engine import Trace
 from gslb.server import cells
@@ -42,26 +43,6 @@ def responder(engine: Told, limiter: Limiter | None = None) -> tuple[Responder, 
     found = Responder(memory)
     found.use(engine, struct.pack("=3H", 5, 6, 7), limiter)
     return found, memory
-
-
-def counted(memory: memoryview) -> dict[str, int]:
-    """Every cell that is not 0, by what it means."""
-    found = {}
-    for t, transport in enumerate(cells.TRANSPORTS):
-        for f, family in enumerate(cells.FAMILIES):
-            for q, qtype in enumerate(cells.QTYPE_LABELS):
-                found[f"{transport} {family} {qtype}"] = memory[cells.queries_at(t, f) + q]
-        for r, rcode in enumerate(cells.RCODE_LABELS):
-            found[f"{transport} {rcode}"] = memory[cells.replies_at(t) + r]
-    for o, outcome in enumerate(cells.OUTCOMES):
-        found[outcome] = memory[cells.OUTCOME + o]
-    for row, action in enumerate(cells.LIMITED):
-        found[f"limit {action}"] = memory[cells.LIMIT + row]
-    for name, at in cells.SCALAR.items():
-        found[name] = memory[at]
-    for slot in range(10):
-        found[f"edge slot {slot}"] = memory[cells.EDGES + slot]
-    return {name: value for name, value in found.items() if value}
 
 
 @pytest.mark.parametrize(

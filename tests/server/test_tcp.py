@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 import pytest
+from gslbtest.process import SOON_S
 
 from gslb.server import cells
 from gslb.server.tcp import Framer, TcpServer
@@ -50,7 +51,7 @@ class Running:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.wait_for(self.server.drain(), 10)
+        await asyncio.wait_for(self.server.drain(), SOON_S)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -61,7 +62,7 @@ def framed(*messages: bytes) -> bytes:
 
 
 async def everything(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON_S):
         return await reader.read()
 
 
@@ -108,7 +109,7 @@ async def test_the_connection_stays_for_further_questions() -> None:
         reader, writer = await running.connect()
         for message in (ONE, TWO, THREE):
             writer.write(framed(message))
-            assert await asyncio.wait_for(reader.readexactly(2 + len(message)), 10) == framed(message[::-1])
+            assert await asyncio.wait_for(reader.readexactly(2 + len(message)), SOON_S) == framed(message[::-1])
         writer.close()
 
 
@@ -119,7 +120,7 @@ async def test_thousands_pipelined_and_others_are_served_meanwhile() -> None:
         writer.write(framed(*many))
         other_reader, other_writer = await running.connect()
         other_writer.write(framed(ONE))
-        assert await asyncio.wait_for(other_reader.readexactly(2 + len(ONE)), 10) == framed(ONE[::-1])
+        assert await asyncio.wait_for(other_reader.readexactly(2 + len(ONE)), SOON_S) == framed(ONE[::-1])
         answered_first = running.echo.asked
         writer.write_eof()
         assert await everything(reader) == framed(*(each[::-1] for each in many))
@@ -132,12 +133,13 @@ async def test_who_does_not_read_is_not_read_from() -> None:
     async with Running() as running:
         reader, writer = await running.connect()
         writer.write(framed(*[b"large question"] * 2000))  # 120 MB of replies
-        await asyncio.sleep(0.2)
-        asked = running.echo.asked
+        asked = 0
+        async with asyncio.timeout(SOON_S):
+            while asked != running.echo.asked or not asked:  # until nothing more is read
+                asked = running.echo.asked
+                await asyncio.sleep(0.2)
         assert asked < 500
-        await asyncio.sleep(0.1)
-        assert running.echo.asked == asked
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SOON_S):
             for _ in range(2000):
                 assert await reader.readexactly(60_002) == b"\xea\x60" + b"?" * 60_000
         writer.close()
@@ -187,16 +189,16 @@ async def test_too_many_of_one_client(until: Until) -> None:
         for _, writer in pairs:
             writer.write(framed(ONE))
         for reader, _ in pairs[:2]:
-            assert await asyncio.wait_for(reader.readexactly(2 + len(ONE)), 10) == framed(ONE[::-1])
+            assert await asyncio.wait_for(reader.readexactly(2 + len(ONE)), SOON_S) == framed(ONE[::-1])
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(pairs[2][0].readexactly(1), 10)
+            await asyncio.wait_for(pairs[2][0].readexactly(1), SOON_S)
         counts = running.echo.counts
         assert (counts["tcp_accepted"], counts["tcp_open"], counts["tcp_refused_client"]) == (3, 2, 1)
         pairs[0][1].close()
         await until(lambda: counts["tcp_open"] == 1)
         reader, writer = await running.connect()
         writer.write(framed(TWO))
-        assert await asyncio.wait_for(reader.readexactly(2 + len(TWO)), 10) == framed(TWO[::-1])
+        assert await asyncio.wait_for(reader.readexactly(2 + len(TWO)), SOON_S) == framed(TWO[::-1])
         for _, each in (*pairs, (reader, writer)):
             each.transport.abort()
 
@@ -206,14 +208,14 @@ async def test_too_many_in_all_and_the_longest_idle_goes() -> None:
         pairs = [await running.connect() for _ in range(2)]
         for reader, writer in reversed(pairs):  # the second has been idle for longer than the first
             writer.write(framed(ONE))
-            await asyncio.wait_for(reader.readexactly(2 + len(ONE)), 10)
+            await asyncio.wait_for(reader.readexactly(2 + len(ONE)), SOON_S)
         third_reader, third = await running.connect()
         third.write(framed(TWO))
-        assert await asyncio.wait_for(third_reader.readexactly(2 + len(TWO)), 10) == framed(TWO[::-1])
+        assert await asyncio.wait_for(third_reader.readexactly(2 + len(TWO)), SOON_S) == framed(TWO[::-1])
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(pairs[1][0].readexactly(1), 10)
+            await asyncio.wait_for(pairs[1][0].readexactly(1), SOON_S)
         pairs[0][1].write(framed(THREE))
-        await asyncio.wait_for(pairs[0][0].readexactly(2 + len(THREE)), 10)
+        await asyncio.wait_for(pairs[0][0].readexactly(2 + len(THREE)), SOON_S)
         assert running.echo.counts["tcp_evicted"] == 1
         for _, each in (*pairs, (None, third)):
             each.transport.abort()
@@ -235,7 +237,7 @@ async def test_drain_answers_what_is_under_way() -> None:
     assert await everything(late_reader) == framed(THREE[::-1])
     half.write(framed(ONE, TWO)[-3:])
     assert await everything(half_reader) == framed(TWO[::-1])
-    await asyncio.wait_for(drain, 10)
+    await asyncio.wait_for(drain, SOON_S)
     with pytest.raises(ConnectionRefusedError):
         await running.connect()
     for each in (idle, half, late):
@@ -249,7 +251,7 @@ async def test_drain_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
     reader, writer = await running.connect()
     writer.write(framed(ONE)[:-1])
     await asyncio.sleep(0.05)
-    await asyncio.wait_for(running.server.drain(), 5)
+    await asyncio.wait_for(running.server.drain(), SOON_S)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readexactly(1)
     writer.close()
@@ -262,7 +264,7 @@ async def test_ipv6() -> None:
     async with running:
         reader, writer = await asyncio.open_connection("::1", running.sock.getsockname()[1])
         writer.write(framed(ONE))
-        assert await asyncio.wait_for(reader.readexactly(2 + len(ONE)), 10) == framed(ONE[::-1])
+        assert await asyncio.wait_for(reader.readexactly(2 + len(ONE)), SOON_S) == framed(ONE[::-1])
         writer.close()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Iterator
 from typing import Self
 
 import pytest
+from gslbtest.process import SOON_S
 
 from gslb.server import cells, listen, udp
 from gslb.server.settings import Endpoint
@@ -43,7 +45,7 @@ def client() -> Iterator[dict[int, socket.socket]]:
     """A socket of each family."""
     sockets = {family: socket.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET, socket.AF_INET6)}
     for sock in sockets.values():
-        sock.settimeout(5)
+        sock.settimeout(SOON_S)
     yield dict(sockets)
     for sock in sockets.values():
         sock.close()
@@ -84,7 +86,7 @@ async def test_a_batch_is_bounded_and_a_drain_is_whole(client: dict[int, socket.
         ours.sendto(b"%d" % number, sock.getsockname())
     assert read.readable() is True
     assert len(echo.sources) == udp.BATCH
-    read.drain()
+    read.drain(time.monotonic() + SOON_S)
     assert len(echo.sources) == udp.BATCH * 3
     ours.sendto(b"late", sock.getsockname())
     await asyncio.sleep(0.02)
@@ -107,7 +109,7 @@ class Failing:
     def fileno(self) -> int:
         return self._pair[0].fileno()
 
-    def recvmsg(self, size: int, space: int) -> tuple[bytes, list[object], int, tuple[str, int]]:
+    def recvmsg(self, size: int, space: int, flags: int) -> tuple[bytes, list[object], int, tuple[str, int]]:
         self._left -= 1
         if self._read:
             raise OSError(self._read, "read")

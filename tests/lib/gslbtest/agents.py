@@ -19,6 +19,7 @@ from gslb.model.override import Override
 from gslb.model.report import Report
 from gslb.store.interface import Outcome, StoreError
 from gslb.store.memory import MemoryStore
+from gslbtest.process import SOON_S
 
 BEGIN_S = 1_800_000_000
 EDGE = "ber-1"
@@ -163,7 +164,7 @@ class Scene:
         """Tell it to end, and wait."""
         self.stop.set()
         assert self.task is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SOON_S):
             await self.task
 
     def check(self, probe: Probe, target: Target) -> Callable[[], Awaitable[None]]:

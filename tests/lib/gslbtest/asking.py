@@ -12,7 +12,7 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
-from gslbtest.process import program
+from gslbtest.process import SOON_S, program
 
 
 def ask(
@@ -27,7 +27,7 @@ def ask(
     edns: bool = True,
     rd: bool = False,
     rdclass: str = "IN",
-    timeout_s: float = 5.0,
+    timeout_s: float = SOON_S,
 ) -> dns.message.Message:
     """One question and its answer, which dnspython has read back and matched to the question."""
     options = []
@@ -85,8 +85,8 @@ class Dug:
 
 def dig(port: int, *arguments: str, host: str = "127.0.0.1") -> Dug:
     """Run ``dig`` against the server with these arguments, without a random cookie, and read its output."""
-    line = [program("dig"), f"@{host}", "-p", str(port), "+nocookie", "+time=5", "+tries=1", *arguments]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+    line = [program("dig"), f"@{host}", "-p", str(port), "+nocookie", f"+time={SOON_S:.0f}", "+tries=1", *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=SOON_S, check=False)
     assert done.returncode == 0, f"{' '.join(line)}\n{done.stdout}{done.stderr}"
     return read_dig(done.stdout)
 

@@ -14,10 +14,10 @@ from typing import Self
 from gslb.model.report import Report, StoreState
 from gslb.store.interface import Store
 from gslb.store.opening import begin, open_store
-from gslbtest.process import START_S, end, free_port, program, wait_for_tcp
+from gslbtest.process import SOON_S, end, free_port, program, wait_for_tcp
 
-SOON_S = 20.0
-"""How long a test waits for what should take a moment."""
+ANSWER_S = 5.0
+"""After this time a Redis that is asked whether it has become something counts as one that has not, yet."""
 SERVICE = "gslb"
 """The name by which Sentinels know the primary."""
 
@@ -78,10 +78,32 @@ class RedisServer:
 
     def cli(self, *arguments: str | bytes, given: bytes | None = None) -> str:
         """What redis-cli prints; ``given`` is its standard input. An answer that is an error fails the test."""
+        done = self._asked(arguments, given, SOON_S)
+        assert done.returncode == 0, f"{arguments}\n{done.stdout!r}{done.stderr!r}"
+        return _text(done.stdout)
+
+    def says(self, *arguments: str) -> str:
+        """As `cli`, for whoever asks again until it is so: empty where it is not there, breaks the connection off (as
+        a Sentinel makes it do when it promotes it), loads its data, or gives no answer within `ANSWER_S`."""
+        try:
+            done = self._asked(arguments, None, ANSWER_S)
+        except subprocess.TimeoutExpired:
+            return ""
+        return "" if done.returncode else _text(done.stdout)
+
+    def is_primary(self) -> bool:
+        """Whether it takes itself for a primary; not while it cannot be asked."""
+        return "role:master" in self.says("INFO", "replication")
+
+    def _asked(
+        self, arguments: Sequence[str | bytes], given: bytes | None, limit_s: float
+    ) -> subprocess.CompletedProcess[bytes]:
         line: list[str | bytes] = [program("redis-cli"), "-e", "-p", str(self.port), *arguments]
-        done = subprocess.run(line, input=given, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, f"{line}\n{done.stdout!r}{done.stderr!r}"
-        return done.stdout.decode("utf-8", "backslashreplace").rstrip("\n")
+        return subprocess.run(line, input=given, capture_output=True, timeout=limit_s, check=False)
+
+
+def _text(out: bytes) -> str:
+    return out.decode("utf-8", "backslashreplace").rstrip("\n")
 
 
 @contextlib.contextmanager
@@ -91,10 +113,10 @@ def replicated(folder: Path, *arguments: str, sentinels: int = 3) -> Iterator[tu
         primary = stack.enter_context(RedisServer(folder / "primary", *arguments))
         of = ["--replicaof", "127.0.0.1", str(primary.port)]
         replica = stack.enter_context(RedisServer(folder / "replica", *of, *arguments))
-        wait_for(lambda: "state=online" in primary.cli("INFO", "replication"))
+        wait_for(lambda: "state=online" in primary.says("INFO", "replication"))
         watching = [stack.enter_context(sentinel(folder / f"s{number}", primary)) for number in range(sentinels)]
         known = f"slaves=1,sentinels={sentinels}"
-        wait_for(lambda: all(known in each.cli("INFO", "sentinel") for each in watching))
+        wait_for(lambda: all(known in each.says("INFO", "sentinel") for each in watching))
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in watching)
         yield [primary, replica], f"redis+sentinel://{hosts}/{SERVICE}"
 
@@ -127,7 +149,7 @@ def certificates(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
 
     def openssl(*arguments: str) -> None:
-        subprocess.run([program("openssl"), *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+        subprocess.run([program("openssl"), *arguments], cwd=folder, check=True, capture_output=True, timeout=SOON_S)
 
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=test authority")
@@ -183,7 +205,7 @@ async def seen_by(store: Store, report: Report) -> Report:
 
 def wait_for(true: Callable[[], bool]) -> None:
     """Wait until something is so, where no loop runs."""
-    end_s = time.monotonic() + START_S
+    end_s = time.monotonic() + SOON_S
     while not true():
         assert time.monotonic() < end_s, "it never became so"
         time.sleep(0.02)

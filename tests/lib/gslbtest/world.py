@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+from gslb.answer import fast
 from gslb.answer.engine import Engine, Identity, Trace
 from gslb.model.report import StoreState
 from gslb.snapshot import compile as compiling
@@ -16,13 +19,23 @@ RESOLVER = bytes((192, 0, 2, 200))
 NOW_S = 1_800_000_000
 
 
+class Compiled(Protocol):
+    """What this module needs of the compiled path."""
+
+    def answer(self, packet: bytes, source: bytes, now_s: int, draw: int) -> bytes | fast.Miss | None: ...
+
+
 @dataclass(frozen=True)
 class World:
-    """Snapshots of one network, and an engine over them."""
+    """Snapshots of one network, an engine over them, and the compiled path where it is there and wanted.
+
+    With a compiled path, whatever is asked is asked of both, and they are held to the law.
+    """
 
     catalog: Catalog
     steering: Steering
     engine: Engine
+    compiled: Compiled | None = None
 
     def ask(
         self,
@@ -35,11 +48,25 @@ class World:
         trace: Trace | None = None,
     ) -> bytes | None:
         """The engine's reply."""
-        return self.engine.reply(packet, source, now_s=now_s, draw=draw, tcp=tcp, trace=trace or Trace())
+        reply = self.engine.reply(packet, source, now_s=now_s, draw=draw, tcp=tcp, trace=trace or Trace())
+        if self.compiled is not None and not tcp:
+            found = self.compiled.answer(packet, source, now_s, draw)
+            assert found is fast.MISS or found == reply, (packet.hex(), found, reply)
+        return reply
+
+    def misses(self, packet: bytes, source: bytes = RESOLVER) -> bool:
+        """Whether the compiled path leaves a packet to the engine."""
+        assert self.compiled is not None
+        return self.compiled.answer(packet, source, NOW_S, 0) is fast.MISS
+
+    def on_reference(self) -> World:
+        """The same network without the compiled path."""
+        return replace(self, compiled=None)
 
     def steered(self, state: StoreState, now_ms: int) -> World:
         """The same network in another state."""
-        return _world(self.catalog, state, now_ms, self.engine.identity)
+        made = _world(self.catalog, state, now_ms, self.engine.identity)
+        return made if self.compiled is not None else made.on_reference()
 
 
 def world(
@@ -62,7 +89,9 @@ def _world(catalog: Catalog, state: StoreState, now_ms: int, identity: Identity)
     arrays = steering.build(catalog.arrays, state, now_ms)
     packed = memoryview(b"".join(layout.pack(layout.STEERING_MAGIC, catalog.generation, arrays)))
     steered = Steering(packed)
-    return World(catalog, steered, Engine(catalog, steered, identity))
+    engine = Engine(catalog, steered, identity)
+    snapshot, _ = fast.compiled(os.environ)
+    return World(catalog, steered, engine, snapshot(catalog, steered, identity) if snapshot else None)
 
 
 def _encoded(texts: Mapping[str, str]) -> dict[str, bytes]:

@@ -1,0 +1,79 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# Invariant of this file: the pointers point into bytes objects that the caller's sequences hold.
+"""The compiled path without sockets, for measuring it."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from time import thread_time
+
+from gslb.answer._fast.draw cimport mix64
+from gslb.answer._fast.layout cimport NONE32
+from gslb.answer._fast.reply cimport MISS_SIZE, Trace, reply
+from gslb.answer._fast.tables cimport Tables
+from gslb.answer._fast.write cimport OUT_SIZE
+from gslb.server._batch cimport BATCH, Parsed, parse_all, take_time
+from gslb.server._meter cimport Meters, Moment, Served, Serving, metered
+
+cdef enum:
+    ADDRESS = 16
+
+
+def replay(Served served not None, Meters meters not None, packets, sources, int rounds, *, bint metered_):
+    """What a thread does for each packet but for system calls, ``rounds`` times over all: how many packets the compiled
+    path answered or dropped in all, and the CPU seconds that took. ``metered_``: with limit, counters and query log.
+    """
+    cdef size_t count = len(packets)
+    cdef const uint8_t **packet = <const uint8_t **>calloc(count, sizeof(uint8_t *))
+    cdef uint8_t *source = <uint8_t *>calloc(count, ADDRESS)  # end to end, as a thread's buffers are
+    cdef size_t *size = <size_t *>calloc(count, sizeof(size_t))
+    cdef size_t *source_size = <size_t *>calloc(count, sizeof(size_t))
+    cdef const Tables *tables = served.serving.tables
+    cdef Serving bare = served.serving
+    cdef Parsed parsed
+    cdef uint8_t out[OUT_SIZE]
+    cdef Trace trace
+    cdef Moment moment
+    cdef uint64_t random = 1
+    cdef uint64_t answered = 0
+    cdef uint32_t geometry = 0
+    cdef size_t number, begin
+    cdef int at, size_
+    cdef Py_ssize_t found
+    cdef int each
+    for number in range(count):
+        packet[number], size[number] = <const uint8_t *><bytes>packets[number], len(packets[number])
+        source_size[number] = len(sources[number])
+        memcpy(source + ADDRESS * number, <const uint8_t *><bytes>sources[number], min(source_size[number], <size_t>ADDRESS))
+    bare.limits = NULL
+    begun = thread_time()
+    with nogil:
+        for each in range(rounds):
+            begin = 0
+            while begin < count:
+                size_ = <int>min(<size_t>BATCH, count - begin)
+                for at in range(size_):
+                    parsed.packets[at], parsed.sizes[at] = packet[begin + at], size[begin + at]
+                    parsed.sources[at], parsed.source_sizes[at] = source + ADDRESS * (begin + at), source_size[begin + at]
+                parse_all(&served.serving if metered_ else &bare, &parsed, size_, geometry)
+                take_time(&moment)
+                for at in range(size_):
+                    random += 0x9E3779B97F4A7C15u
+                    if metered_:
+                        found = metered(&meters.cells, &meters.ring, &served.serving, &moment, parsed.packets[at],
+                                        &parsed.queries[at], parsed.verdicts[at], parsed.clients[at], parsed.sources[at],
+                                        parsed.source_sizes[at], mix64(random), out, &trace)
+                    else:
+                        found = reply(tables, parsed.packets[at], &parsed.queries[at], parsed.verdicts[at],
+                                      parsed.sources[at], parsed.source_sizes[at], moment.now_s, mix64(random), out, &trace)
+                    answered += found != MISS_SIZE
+                    if found > 0 and trace.service != NONE32:
+                        geometry = trace.client.geometry
+                begin += BATCH
+    spent = thread_time() - begun
+    free(packet)
+    free(source)
+    free(size)
+    free(source_size)
+    return answered, spent
