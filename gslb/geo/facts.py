@@ -94,7 +94,7 @@ class Again(NamedTuple):
 
 
 class PrefixList:
-    """Prefixes of one family in the order of a file, 13 or 17 bytes each."""
+    """Prefixes of one family in the order of a file, 13 or 17 bytes each. All may be added some at a time."""
 
     __slots__ = ("_facts", "_lens", "_lines", "_starts", "bits")
 
@@ -105,12 +105,10 @@ class PrefixList:
         self._facts = array("I")
         self._lines = array("I")
 
-    def add(self, start: int, length: int, fact: int, line: int) -> None:
-        """One more prefix; ``fact`` counts the facts of the file."""
-        self._starts.append(start)
-        self._lens.append(length)
-        self._facts.append(fact)
-        self._lines.append(line)
+    def add(self, starts: npt.ArrayLike, lens: npt.ArrayLike, facts: npt.ArrayLike, lines: npt.ArrayLike) -> None:
+        """More prefixes, an element of each column for each; ``facts`` count the facts of the file."""
+        for column, values in ((self._starts, starts), (self._lens, lens), (self._facts, facts), (self._lines, lines)):
+            column.frombytes(np.asarray(values, dtype=column.typecode).tobytes())
 
     def sorted(self, row_of: U32) -> tuple[Prefixes, list[Again]]:
         """The prefixes, each once with its first fact, and those that come again with another.

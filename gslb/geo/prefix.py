@@ -7,7 +7,7 @@ inclusive wherever they are computed, for the space's own end plus one does not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,8 +139,7 @@ def carve(starts: Addresses, values: Values, blocks: Sequence[Block], bits: int)
     dtype = dtype_of(bits)
     lasts = [block.start | ((1 << (bits - block.length)) - 1) for block in blocks]
     edges = [block.start for block in blocks] + [last + 1 for last in lasts if last + 1 < 1 << bits]
-    cut = _inserted(starts, np.array(sorted(set(edges)), dtype=dtype))
-    laid = values[np.searchsorted(starts, cut, side="right") - 1]
+    cut, laid = _inserted(starts, values, np.array(sorted(set(edges)), dtype=dtype))
     keep = np.ones(len(cut), dtype=np.bool_)
     for block, last in zip(blocks, lasts, strict=True):
         if block.value is not None:
@@ -154,52 +153,69 @@ def carve(starts: Addresses, values: Values, blocks: Sequence[Block], bits: int)
 def cidr_pieces(starts: Addresses, values: Values, bits: int) -> tuple[Addresses, U8, Values]:
     """Cut each interval into the fewest CIDR blocks: (starts, lengths, values), ascending and without gaps.
 
-    Equal neighbours are not joined (see `runs`). Each turn takes the largest aligned piece off the front of every
-    interval that has any left; an interval has at most 2 × bits pieces.
+    Equal neighbours are not joined (see `runs`). An interval has at most 2 × bits pieces.
     """
-    parts = []
-    lasts = np.append(starts[1:], starts.dtype.type(0)) - starts.dtype.type(1)  # the last one wraps to the space's end
+    counts = piece_counts(starts, bits)
+    ends = np.cumsum(counts, dtype=np.intp)
+    total = int(ends[-1]) if len(ends) else 0
+    pieces, lens = np.empty(total, dtype=starts.dtype), np.zeros(total, dtype=np.uint8)
+    pieces[:1] = 0  # what stays unless the space is cut: one piece, of length 0
+    for chunk, firsts, afters in _chunks(starts):
+        left, right = _halves(firsts, afters)
+        _cut_up(left, firsts, ends[chunk] - counts[chunk], pieces, lens, bits)
+        _cut_down(right, afters, ends[chunk], pieces, lens, bits)
+    return pieces, lens, np.repeat(values, counts)
+
+
+def piece_counts(starts: Addresses, bits: int) -> U8:
+    """Into how many pieces `cidr_pieces` cuts each interval."""
+    counts = np.empty(len(starts), dtype=np.uint8)
+    for chunk, firsts, afters in _chunks(starts):
+        left, right = _halves(firsts, afters)
+        counts[chunk] = np.bitwise_count(left) + np.bitwise_count(right)
+    return np.maximum(counts, 1)  # the whole space has as many addresses as its type cannot hold
+
+
+def _chunks(starts: Addresses) -> Iterator[tuple[slice, Addresses, Addresses]]:
+    """Some intervals at a time: which, their first addresses and those after their last, 0 past the space's end."""
+    zero = np.zeros(1, dtype=starts.dtype)
     for begin in range(0, len(starts), _CHUNK):
         chunk = slice(begin, begin + _CHUNK)
-        parts.append(_pieces(starts[chunk], lasts[chunk], values[chunk], bits))
-    if not parts:
-        return starts, np.zeros(0, dtype=np.uint8), values
-    piece_starts, lens, piece_values = zip(*parts, strict=True)
-    return np.concatenate(piece_starts), np.concatenate(lens), np.concatenate(piece_values)
+        afters = starts[begin + 1 : begin + _CHUNK + 1]
+        yield chunk, starts[chunk], afters if begin + _CHUNK < len(starts) else np.concatenate((afters, zero))
 
 
-def _pieces(starts: Addresses, lasts: Addresses, values: Values, bits: int) -> tuple[Addresses, U8, Values]:
-    at, last = starts.astype(np.uint64), lasts.astype(np.uint64)
-    rows = np.arange(len(starts))
-    found: list[tuple[Addresses, U8, Indices]] = []
-    while len(at):
-        free = np.minimum(_trailing_zeros(at, bits), _log2_of_next(last - at, bits))
-        found.append((at.astype(starts.dtype), (bits - free).astype(np.uint8), rows))
-        end = at + _ONES[free]
-        more = end != last
-        at, last, rows = end[more] + np.uint64(1), last[more], rows[more]
-    piece_starts = np.concatenate([piece[0] for piece in found])
-    order = np.argsort(piece_starts, kind="stable")
-    lens = np.concatenate([piece[1] for piece in found])[order]
-    return piece_starts[order], lens, values[np.concatenate([piece[2] for piece in found])[order]]
+def _halves(firsts: Addresses, afters: Addresses) -> tuple[Addresses, Addresses]:
+    """How many addresses of each interval lie before and behind the most aligned address in it.
+
+    The set bits of the two numbers are the sizes of the interval's pieces: they grow up to that address, and shrink
+    behind it.
+    """
+    below = firsts ^ afters
+    for shift in (1, 2, 4, 8, 16, 32)[: 5 + (firsts.dtype.itemsize == 8)]:
+        below |= below >> firsts.dtype.type(shift)
+    middle = afters & ~(below >> firsts.dtype.type(1))
+    return middle - firsts, afters - middle
 
 
-_ONES = np.array([(1 << count) - 1 for count in range(65)], dtype=np.uint64)
+def _cut_up(sizes: Addresses, firsts: Addresses, at: Indices, pieces: Addresses, lens: U8, bits: int) -> None:
+    """Write the pieces that add up to ``sizes``, smallest first, from ``firsts`` on, to the places from ``at`` on."""
+    while (more := sizes != 0).any():
+        sizes, firsts, at = sizes[more], firsts[more], at[more]
+        lowest = sizes & (~sizes + sizes.dtype.type(1))
+        pieces[at] = firsts
+        lens[at] = bits - np.bitwise_count(lowest - sizes.dtype.type(1))
+        sizes, firsts, at = sizes ^ lowest, firsts + lowest, at + 1
 
 
-def _trailing_zeros(numbers: npt.NDArray[np.uint64], bits: int) -> Indices:
-    """How many low bits are 0, ``bits`` for 0 itself."""
-    lowest = numbers & (~numbers + np.uint64(1))
-    exponent = np.frexp(lowest.astype(np.float64))[1] - 1  # exact: a power of two
-    return np.where(numbers == 0, bits, exponent)
-
-
-def _log2_of_next(numbers: npt.NDArray[np.uint64], bits: int) -> Indices:
-    """The whole part of log2(number + 1), also where number + 1 is 2**bits and does not fit."""
-    whole = numbers == np.uint64((1 << bits) - 1)
-    follower = numbers + np.where(whole, np.uint64(0), np.uint64(1))
-    top = follower & ~(follower >> np.uint64(1))  # the next bit cleared: rounding to a float never reaches a power of 2
-    return np.where(whole, bits, np.frexp(top.astype(np.float64))[1] - 1)
+def _cut_down(sizes: Addresses, afters: Addresses, at: Indices, pieces: Addresses, lens: U8, bits: int) -> None:
+    """Likewise backwards: up to ``afters``, to the places before ``at``."""
+    while (more := sizes != 0).any():
+        sizes, afters, at = sizes[more], afters[more], at[more] - 1
+        lowest = sizes & (~sizes + sizes.dtype.type(1))
+        sizes, afters = sizes ^ lowest, afters - lowest
+        pieces[at] = afters
+        lens[at] = bits - np.bitwise_count(lowest - sizes.dtype.type(1))
 
 
 def _boundaries(layers: Sequence[Prefixes], masks: Addresses, bits: int) -> Addresses:
@@ -213,11 +229,12 @@ def _boundaries(layers: Sequence[Prefixes], masks: Addresses, bits: int) -> Addr
     return _distinct(np.concatenate(parts))
 
 
-def _inserted(starts: Addresses, edges: Addresses) -> Addresses:
-    """Both, ascending and each once, for a few edges among many starts."""
+def _inserted(starts: Addresses, values: Values, edges: Addresses) -> tuple[Addresses, Values]:
+    """The intervals, each with its value, cut at a few ``edges`` too."""
     at = np.searchsorted(starts, edges)
     missing = starts[np.minimum(at, len(starts) - 1)] != edges
-    return np.insert(starts, at[missing], edges[missing])
+    at = at[missing]  # not 0: there begins the first interval
+    return np.insert(starts, at, edges[missing]), np.insert(values, at, values[at - 1])
 
 
 def _distinct(numbers: Values) -> Values:

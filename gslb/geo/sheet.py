@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
+import re
 from collections.abc import Iterator, Sequence
 
 from gslb.errors import Findings
@@ -12,6 +12,9 @@ from gslb.errors import Findings
 MAX_ERRORS = 10_000
 MAX_WARNINGS = 20
 """Told of one file; what is beyond is only counted, so that a wrong file cannot fill the memory."""
+
+_BLOCK_BYTES = 1 << 20
+_FIELD = re.compile(r'"(?:[^"]|"")*"|[^,]*')  # a quote opens a value only as its first character
 
 
 class _Notes:
@@ -47,13 +50,14 @@ class Sheet:
         self._warnings = _Notes(MAX_WARNINGS)
         self._at: dict[str, int] = {}
         self._width = 0
+        self._strip = b" " in self._text or b"\t" in self._text
         if self._decodes():
             self._read_header(known, required)
 
     @property
-    def sound(self) -> bool:
-        """Whether no error has been noted so far."""
-        return not self._errors.count
+    def faults(self) -> int:
+        """How many errors have been noted so far."""
+        return self._errors.count
 
     def index(self, column: str) -> int:
         """Where a column's value is among the fields of a row; that of a column the table has not is empty."""
@@ -64,24 +68,45 @@ class Sheet:
 
         Empty lines are passed over; a table without a header has no rows.
         """
-        width, strip = self._width, b" " in self._text or b"\t" in self._text
-        for line, text in self._lines() if width else ():
-            if '"' in text:
-                try:
-                    fields = next(csv.reader((text,), strict=True))
-                except csv.Error as error:
-                    self.fault(line, None, f"not CSV: {error}")
-                    continue
-            else:
-                fields = text.split(",")
-            if len(fields) != width:
-                count = "1 column" if len(fields) == 1 else f"{len(fields)} columns"
-                self.fault(line, None, f"{count}, the header names {width}")
-                continue
-            if strip:
-                fields = [field.strip() for field in fields]
-            fields.append("")
-            yield line, fields
+        for first, block in self.blocks():
+            for line, text in enumerate(block.decode().split("\n"), first):
+                fields = self.fields(line, text)
+                if fields is not None:
+                    yield line, fields
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """The lines behind the header, some thousand at a time: number of the first, and their text.
+
+        A table without a header has none.
+        """
+        at, line = self._text.find(b"\n") + 1, 2
+        while 0 < at < len(self._text) and self._width:
+            end = self._text.find(b"\n", at + _BLOCK_BYTES) + 1 or len(self._text)
+            block = self._text[at:end]
+            yield line, block
+            at, line = end, line + block.count(b"\n")
+
+    def fields(self, line: int, text: str) -> list[str] | None:
+        """The fields of a line, and one empty field behind them; None where it is empty, or at fault, which is told."""
+        text = text.rstrip("\r\n")
+        if not text:
+            return None
+        if '"' in text:
+            try:
+                fields = next(csv.reader((text,), strict=True))
+            except csv.Error as error:
+                self.fault(line, None, f"not CSV: {error}")
+                return None
+        else:
+            fields = text.split(",")
+        if len(fields) != self._width:
+            count = "1 column" if len(fields) == 1 else f"{len(fields)} columns"
+            self.fault(line, None, f"{count}, the header names {self._width}")
+            return None
+        if self._strip:
+            fields = [field.strip() for field in fields]
+        fields.append("")
+        return fields
 
     def fault(self, line: int, column: str | None, reason: str) -> None:
         """Note an error about a value of a row, or about the whole row."""
@@ -106,6 +131,8 @@ class Sheet:
                 tell(self.path, 0, 0, f"{notes.count - len(notes.first)} more {kind} of this file are not shown")
 
     def _decodes(self) -> bool:
+        if self._text.isascii():
+            return True
         try:
             self._text.decode()
         except UnicodeDecodeError as error:
@@ -114,12 +141,6 @@ class Sheet:
             self._findings.error(self.path, line, len(before) + 1, "not UTF-8 text")
             return False
         return True
-
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        stream = io.TextIOWrapper(io.BytesIO(self._text), encoding="utf-8", newline="\n")
-        for line, text in enumerate(stream, 1):
-            if line > 1 and (bare := text.rstrip("\r\n")):
-                yield line, bare
 
     def _read_header(self, known: Sequence[str], required: Sequence[str]) -> None:
         first = self._text.split(b"\n", 1)[0].decode().rstrip("\r")
@@ -158,9 +179,8 @@ class Sheet:
 
 def _offset(text: str, index: int) -> int:
     """Where field ``index`` of a line begins, past its leading blanks."""
-    at = quotes = 0
-    while index:
-        index -= text[at] == "," and quotes % 2 == 0
-        quotes += text[at] == '"'
-        at += 1
+    at = 0
+    for _ in range(index):
+        field = _FIELD.match(text, at)
+        at = (field.end() if field else at) + 1
     return at + len(text[at:]) - len(text[at:].lstrip(" \t"))

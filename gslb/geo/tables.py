@@ -10,11 +10,14 @@ import math
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime
+from itertools import repeat
 from operator import itemgetter
 from typing import TypeVar
 
+import numpy as np
+
 from gslb.errors import Findings
-from gslb.geo import special
+from gslb.geo import bulk, special
 from gslb.geo.address import format_prefix, parse_prefix
 from gslb.geo.facts import TABLE, FactColumns, Facts, PrefixList
 from gslb.geo.isps import MAX_ASN, IspNames
@@ -32,7 +35,7 @@ RTT_COLUMNS = ("country", "region", "isp", "pop", "rtt_ms")
 DEMAND_COLUMNS = ("time", "service", "country", "region", "isp", "demand_bps")
 MAX_RTT_MS = 10_000
 
-_REMEMBERED = 1 << 16  # rows' facts: enough for tables that repeat theirs, little memory for those that do not
+_REMEMBERED = 1 << 17  # rows' facts: enough for tables that repeat theirs, little memory for those that do not
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _REGION = re.compile(r"[A-Z0-9]{1,3}")
@@ -49,15 +52,8 @@ def read_networks(path: str, text: bytes, isps: IspNames, findings: Findings) ->
     sheet = Sheet(path, text, NETWORK_COLUMNS, ("prefix",), findings)
     facts = _FactReader(sheet, isps)
     lists = {32: PrefixList(32), 64: PrefixList(64)}
-    at_prefix = sheet.index("prefix")
-    for line, fields in sheet.rows():
-        fact = facts.read(line, fields)
-        try:
-            bits, start, length = parse_prefix(fields[at_prefix])
-        except ValueError as error:
-            sheet.fault(line, "prefix", str(error))
-            continue
-        lists[bits].add(start, length, fact, line)
+    for first_line, block in sheet.blocks():
+        _read_block(sheet, facts, lists, first_line, block)
     table, row_of = facts.columns.table()
     v4, again4 = lists[32].sorted(row_of)
     v6, again6 = lists[64].sorted(row_of)
@@ -159,6 +155,33 @@ class _Row:
         )
 
 
+def _read_block(sheet: Sheet, facts: _FactReader, lists: dict[int, PrefixList], first_line: int, block: bytes) -> None:
+    """Lines of `read_networks`. What stands behind a plain prefix is looked up by its bytes, all else read field by
+    field."""
+    lines = bulk.read(block)
+    if sheet.index("prefix") != 0:
+        lines.lens[:] = bulk.NO_PREFIX
+    rests = [block[begin:end] for begin, end in zip(lines.rests.tolist(), lines.ends.tolist(), strict=True)]
+    numbers = np.fromiter(map(facts.known.get, rests, repeat(-1)), dtype=np.int64, count=len(rests))
+    bits = np.full(len(rests), 32, dtype=np.uint8)
+    for at in np.flatnonzero((lines.lens == bulk.NO_PREFIX) | (numbers < 0)).tolist():
+        line = first_line + at
+        plain = lines.lens[at] != bulk.NO_PREFIX
+        fields = sheet.fields(line, block[lines.begins[at] : lines.ends[at]].decode())
+        if fields is None:
+            lines.lens[at] = bulk.NO_PREFIX
+            continue
+        numbers[at] = facts.read(line, fields, rests[at] if plain else None)
+        if not plain:
+            try:
+                bits[at], lines.starts[at], lines.lens[at] = parse_prefix(fields[sheet.index("prefix")])
+            except ValueError as error:
+                sheet.fault(line, "prefix", str(error))
+    for family, found in lists.items():
+        rows = np.flatnonzero((lines.lens != bulk.NO_PREFIX) & (bits == family))
+        found.add(lines.starts[rows], lines.lens[rows], numbers[rows], first_line + rows)
+
+
 class _FactReader:
     """The facts of a table's rows. What comes again, as most of it does, is looked up and not read again."""
 
@@ -167,18 +190,24 @@ class _FactReader:
         self._sheet = sheet
         self._isps = isps
         self._values = itemgetter(*(sheet.index(column) for column in NETWORK_COLUMNS[1:]))
-        self._rows: dict[tuple[str, ...], int] = {}
+        self.known: dict[bytes | tuple[str, ...], int] = {}
+        """Facts by what stands behind a plain prefix, and by their values elsewhere; none that are at fault."""
         self._networks: dict[tuple[str, str], tuple[int, int]] = {}
         self._places: dict[tuple[str, str], tuple[int, int, int]] = {}
 
-    def read(self, line: int, fields: list[str]) -> int:
-        """The number of a row's fact; a value that cannot be read is told and taken for unknown."""
+    def read(self, line: int, fields: list[str], rest: bytes | None) -> int:
+        """The number of a row's fact; a value that cannot be read is told and taken for unknown.
+
+        It is known by ``rest`` from now on, or by its values where that is None.
+        """
         values = self._values(fields)
-        number = self._rows.get(values)
+        key = values if rest is None else rest
+        number = self.known.get(key)
         if number is None:
+            before = self._sheet.faults
             number = self._add(line, fields, *values)
-            if self._sheet.sound and len(self._rows) < _REMEMBERED:
-                self._rows[values] = number
+            if self._sheet.faults == before and len(self.known) < _REMEMBERED:
+                self.known[key] = number
         return number
 
     def _add(

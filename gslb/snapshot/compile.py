@@ -86,7 +86,13 @@ def read(
 
 
 def build(files: Files) -> dict[str, npt.NDArray[Any]] | None:
-    """The sections of the catalog, or None where ``files.findings`` has errors, one of which may be found only here."""
+    """The sections of the catalog, as `draft`."""
+    made = draft(files)
+    return made.arrays() if made else None
+
+
+def draft(files: Files) -> catalog.Draft | None:
+    """The catalog to be written, or None where ``files.findings`` has errors, one of which may be found only here."""
     geography: Geography = merge(files.layers, files.findings)
     if files.findings.errors or files.intent is None:
         return None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gslb.model.names import to_text
 from gslb.snapshot import layout
-from gslb.snapshot.rows import GlueRow, NameRow, RRsetRow
+from gslb.snapshot.rows import GlueRow, NameRow, RRsetRow, ServiceRow
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -83,33 +83,33 @@ class Contents:
 
     def services(self) -> dict[str, ServiceFacts]:
         """Every service by its name, as people write it."""
-        names = self.arrays["name"]
+        names = [NameRow._make(row) for row in self.arrays["name"].tolist()]
         pools = [self._pool(row) for row in self.arrays["policy"]]
         found = {}
-        for row in self.arrays["service"]:
-            name = names[row["name"]]
-            owner = self._name_bytes[name["text"] : name["text"] + name["length"]]
+        for row in map(ServiceRow._make, self.arrays["service"].tolist()):
+            name = names[row.name]
+            owner = self._name_bytes[name.text : name.text + name.length]
             found[to_text(owner)] = ServiceFacts(
-                policy=int(row["policy"]),
-                max_change=round(float(row["max_change"]), 6),
-                hash_len4=int(row["hash_len4"]),
-                spread=int(row["spread"]),
-                keys=pools[row["policy"]]
+                policy=row.policy,
+                max_change=round(row.max_change, 6),
+                hash_len4=row.hash_len4,
+                spread=row.spread,
+                keys=pools[row.policy]
                 | {
-                    "ttl": str(row["ttl_s"]),
-                    "changing_ttl": str(row["changing_ttl_s"]),
-                    "answers": str(row["answers"]),
-                    "spread": str(row["spread"]),
-                    "max_records": str(row["max_records"]),
-                    "hash_len": f"/{row['hash_len4']}, /{row['hash_len6']}",
+                    "ttl": str(row.ttl_s),
+                    "changing_ttl": str(row.changing_ttl_s),
+                    "answers": str(row.answers),
+                    "spread": str(row.spread),
+                    "max_records": str(row.max_records),
+                    "hash_len": f"/{row.hash_len4}, /{row.hash_len6}",
                     "fallback": ", ".join(
                         [
-                            *self._texts(row["fallback4"], row["fallback4_count"], _RECORD4),
-                            *self._texts(row["fallback6"], row["fallback6_count"], _RECORD6),
+                            *self._texts(row.fallback4, row.fallback4_count, _RECORD4),
+                            *self._texts(row.fallback6, row.fallback6_count, _RECORD6),
                         ]
                     ),
-                    "dispatch": "true" if row["flags"] & layout.SERVICE_DISPATCH else "false",
-                    "max_change": f"{row['max_change']:.3g}",
+                    "dispatch": "true" if row.flags & layout.SERVICE_DISPATCH else "false",
+                    "max_change": f"{row.max_change:.3g}",
                 },
             )
         return found

@@ -177,7 +177,7 @@ class _Compared:
         self._old = moves.Nominal(before.arrays, before.edge_ids)
         self._new = moves.Nominal(after.arrays, after.edge_ids)
         self._spread = moves.DemandSpread(after.arrays, after.texts, self._pieces)
-        self._moves: dict[tuple[tuple[int, int], moves.Redraw], moves.Move] = {}
+        self._moves: dict[tuple[tuple[int, int], moves.Redraw], tuple[moves.Move, tuple[Flow, ...]]] = {}
         self._demand: dict[str, list[Demand]] = {}
         for row in demand:
             self._demand.setdefault(row.service, []).append(row)
@@ -200,10 +200,9 @@ class _Compared:
         respread = (old.spread, new.spread) if old.spread != new.spread else (0, 0)
         redraw = moves.Redraw(old.hash_len4 != new.hash_len4, *respread)
         if (policies, redraw) not in self._moves:
-            self._moves[policies, redraw] = moves.move(
-                self._old, self._new, policies, self._pieces, self._pieces.addresses, redraw
-            )
-        moved = self._moves[policies, redraw]
+            made = moves.move(self._old, self._new, policies, self._pieces, self._pieces.addresses, redraw)
+            self._moves[policies, redraw] = made, _flows(made)
+        moved, flows = self._moves[policies, redraw]
         told = ServiceDiff(
             service=name,
             change=CHANGED if keys else "",
@@ -211,7 +210,7 @@ class _Compared:
             networks=moved.total / _PER_NETWORK,
             fraction=_part(moved.moved, moved.total),
             max_change=min(old.max_change, new.max_change),
-            flows=_flows(moved),
+            flows=flows,
         )
         rows = self._demand.get(name)
         if not rows:

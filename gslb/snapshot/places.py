@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gslb.errors import GslbError
-from gslb.geo import prefix, special
 from gslb.geo.view import Geography, Located
 from gslb.model.intent import NEAREST, Intent, Service
 from gslb.model.inventory import Edge
@@ -18,6 +17,7 @@ from gslb.model.rtt import RttTable
 from gslb.model.view import ViewTable
 from gslb.policy import affinity
 from gslb.snapshot import layout
+from gslb.snapshot.prefix_rows import PrefixRows
 
 MAX_GEOMETRIES = 64
 
@@ -72,8 +72,8 @@ def build(
     geography: Geography,
     rtt: RttTable,
     string: Mapping[str, int],
-) -> dict[str, npt.NDArray[Any]]:
-    """The sections policy*, class_multi, geometry, row*, view_class, base*, node* and view.
+) -> tuple[dict[str, npt.NDArray[Any]], PrefixRows]:
+    """The sections policy*, class_multi, geometry, view_class, base*, node* and view; and the rows of the prefixes.
 
     ``string`` gives the row of each text. Raises `TooManyGeometriesError` when the services need more than 64.
     """
@@ -123,16 +123,19 @@ def build(
         level_at += class_levels.size
     if len(geometry_of) > MAX_GEOMETRIES:
         raise TooManyGeometriesError(len(geometry_of), first_of[MAX_GEOMETRIES])
-    return {
+    rows = PrefixRows(class_of_view, geography)
+    sections = {
         "policy": np.array(policy_rows, dtype=layout.POLICY),
         "policy_edge": np.array(edges_of, dtype=np.uint16),
         "policy_weight": np.array(weights_of, dtype=np.uint32),
         "policy_level": _joined(level_parts, np.dtype(np.uint8)),
         "class_multi": _joined(multi_parts, np.dtype(np.uint8)),
-        **_rows(class_of_view, geography),
+        "geometry": _geometries(class_of_view, rows),
+        "view_class": _joined(class_of_view, np.dtype(np.uint32)),
         **_base(geography),
         "view": _views(geography.views, string),
     }
+    return sections, rows
 
 
 def affinity_text(levels: Sequence[str]) -> str:
@@ -184,42 +187,16 @@ def _classes(
     return of_reduced[reduction.row_of_view].astype(np.uint32), class_levels, multi
 
 
-def _rows(class_of_view: Sequence[U32Array], geography: Geography) -> dict[str, npt.NDArray[Any]]:
-    """Prefix rows of every geometry: maximal CIDR pieces of one class, private and odd blocks carved out."""
-    sections: dict[str, npt.NDArray[Any]] = {}
-    spans: dict[int, list[tuple[int, int]]] = {}
-    for bits, located in ((32, geography.v4), (64, geography.v6)):
-        view_of_interval = located.node_view[located.nodes]
-        starts, lens, classes = [], [], []
-        spans[bits] = []
-        at = 0
-        for of_view in class_of_view:
-            carved = prefix.carve(located.starts, of_view[view_of_interval], special.blocks(bits), bits)
-            piece_starts, piece_lens, piece_classes = prefix.cidr_pieces(*carved, bits)
-            starts.append(piece_starts)
-            lens.append(piece_lens)
-            classes.append(piece_classes)
-            spans[bits].append((at, len(piece_starts)))
-            at += len(piece_starts)
-        family = 4 if bits == 32 else 6
-        columns = {
-            "start": (starts, np.dtype(np.uint32 if bits == 32 else np.uint64)),
-            "len": (lens, np.dtype(np.uint8)),
-            "class": (classes, np.dtype(np.uint32)),
-        }
-        for column, (parts, dtype) in columns.items():
-            sections[f"row{family}_{column}"] = _joined(parts, dtype)
-            parts.clear()  # or a million prefixes of many policies would lie in memory twice
-    views = len(geography.views)
-    sections["view_class"] = _joined(class_of_view, np.dtype(np.uint32))
-    sections["geometry"] = np.array(
+def _geometries(class_of_view: Sequence[U32Array], rows: PrefixRows) -> npt.NDArray[Any]:
+    return np.array(
         [
-            (*four, *six, number * views, int(of_view.max()) + 1)
-            for number, (four, six, of_view) in enumerate(zip(spans[32], spans[64], class_of_view, strict=True))
+            (*four, *six, number * len(of_view), int(of_view.max()) + 1)
+            for number, (four, six, of_view) in enumerate(
+                zip(rows.spans(32), rows.spans(64), class_of_view, strict=True)
+            )
         ],
         dtype=layout.GEOMETRY,
     )
-    return sections
 
 
 def _base(geography: Geography) -> dict[str, npt.NDArray[Any]]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import mmap
 import os
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ import numpy.typing as npt
 import gslb
 from gslb.errors import Findings, GslbError
 from gslb.snapshot import layout
+from gslb.snapshot.prefix_rows import PrefixRows
+from gslb.store.atomic import replacing, write_atomic
 from gslb.zone.parse import MAX_BYTES
 
 MAX_TABLE_BYTES = 1 << 30
@@ -33,6 +37,7 @@ MAX_DEPTH = 4
 """Folders within folders under `zones/`."""
 
 _TRIES = 5
+_PIECE_BYTES = 1 << 20
 _TABLES = ("resolvers.csv", "rtt.csv", "demand.csv")
 _MEMO_SETTLES_NS = 2 * 10**9
 
@@ -83,40 +88,42 @@ def read_sources(zones: Path, data: Path, *, state: Path | None = None) -> Sourc
     return sources
 
 
-def write_atomic(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write a file whole or not at all: beside it, synced, renamed, its directory synced. Raises ``OSError``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def catalog_path(state: Path, generation: bytes) -> Path:
     """Where the catalog of a generation is kept."""
     return state / "catalog" / f"{generation.hex()}.cat"
 
 
-def write_catalog(state: Path, generation: bytes, arrays: Mapping[str, npt.NDArray[Any]]) -> Path:
-    """Keep a catalog; ``arrays`` are the sections of `gslb.snapshot.layout`."""
+def write_catalog(
+    state: Path, generation: bytes, arrays: Mapping[str, npt.NDArray[Any]], rows: PrefixRows | None = None
+) -> Path:
+    """Keep a catalog; ``arrays`` are the sections of `gslb.snapshot.layout`, ``rows`` makes those that are not there.
+
+    What ``rows`` makes is written as it comes, and the file read once more for its checksum: the catalog is never in
+    memory as a whole.
+    """
     path = catalog_path(state, generation)
-    write_atomic(path, layout.pack(layout.CATALOG_MAGIC, generation, arrays))
+    magic = layout.CATALOG_MAGIC
+    lengths = {name: array.size for name, array in arrays.items()} | (dict(rows.lengths) if rows else {})
+    places = layout.place(magic, lengths)
+    whole = ((name, 0, array) for name, array in arrays.items())
+    with replacing(path) as file:
+        file.truncate(places.size)
+        file.seek(layout.HEADER.size)
+        file.write(places.table)
+        for name, first, part in itertools.chain(whole, rows.parts() if rows else ()):
+            file.seek(places.offsets[name] + first * layout.CATALOG_SECTIONS[name].itemsize)
+            file.write(layout.raw(magic, name, part))
+        file.seek(layout.HEADER.size)
+        crc = 0
+        while piece := file.read(_PIECE_BYTES):
+            crc = zlib.crc32(piece, crc)
+        file.seek(0)
+        file.write(layout.header(magic, generation, places.size, crc))
     return path
 
 
-def read_catalog(path: Path, *, set_aside: bool = False) -> memoryview:
-    """The bytes of a catalog, mapped and verified by their checksum.
+def read_catalog(path: Path, *, set_aside: bool = False, verify: bool = True) -> memoryview:
+    """The bytes of a catalog, mapped and verified by their checksum; ``verify`` False leaves that out.
 
     Raises `GslbError` where the file is torn or not a catalog, or of another version of the layout. With ``set_aside``,
     for files of our own state directory alone, a torn one is renamed first, so that it is built again.
@@ -131,7 +138,7 @@ def read_catalog(path: Path, *, set_aside: bool = False) -> memoryview:
     if buffer[:8] == layout.CATALOG_MAGIC and buffer[8:12] != layout.VERSION.to_bytes(4, "little"):
         raise GslbError(f"{path}: made by another version of gslb")
     try:
-        layout.unpack(layout.CATALOG_MAGIC, buffer)
+        layout.unpack(layout.CATALOG_MAGIC, buffer, verify=verify)
     except GslbError as error:
         raise GslbError(f"{path}: {error}{_aside(path, set_aside)}") from None
     return buffer

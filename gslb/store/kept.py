@@ -18,7 +18,7 @@ from gslb.errors import GslbError
 from gslb.model.plan import Plan
 from gslb.model.report import StoreState
 from gslb.plan import published
-from gslb.store.files import write_atomic
+from gslb.store.atomic import write_atomic
 
 STATE: Final = "state.json"
 PLANS: Final = "plans"

@@ -11,6 +11,7 @@ import netaddr
 import numpy as np
 import pytest
 import radix
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,7 +122,7 @@ def nestings(draw: st.DrawFn) -> tuple[int, list[list[Entry]], list[Entry]]:
     )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(nestings())
 def test_every_layer_keeps_its_own_longest_match(case: tuple[int, list[list[Entry]], list[Entry]]) -> None:
     bits, layers, probes = case
@@ -167,7 +168,7 @@ def expected_pieces(starts: Sequence[int], values: Sequence[int], bits: int) -> 
     return found
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(st.sampled_from([32, 64]).flatmap(lambda bits: st.tuples(st.just(bits), st.lists(st.one_of(
     st.integers(0, (1 << bits) - 1),
     st.builds(lambda power, delta: min(max((1 << power) + delta, 0), (1 << bits) - 1),
@@ -181,6 +182,7 @@ def test_pieces_are_the_fewest(case: tuple[int, list[int]]) -> None:
     assert list(zip(*(column.tolist() for column in pieces), strict=True)) == expected_pieces(
         starts.tolist(), values.tolist(), bits
     )
+    assert prefix.piece_counts(starts, bits).tolist() == np.bincount(pieces[2], minlength=len(starts)).tolist()
 
 
 def test_pieces_of_more_intervals_than_one_turn_takes() -> None:

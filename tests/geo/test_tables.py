@@ -224,6 +224,17 @@ def test_columns_count_characters_not_bytes(isps: IspNames) -> None:
     ]
 
 
+def test_a_quote_within_a_value_hides_no_comma(isps: IspNames) -> None:
+    errors = networks('country,isp,prefix\nX","a,b",y/8\nZ",,y/8\n', isps)[1]
+    assert sorted(errors, key=_place) == [
+        "t.csv:2:1: country: 'X\"' is not an ISO 3166-1 country",
+        "t.csv:2:4: isp: 'a,b' is neither in isps.yaml nor AS<number>",
+        "t.csv:2:10: prefix: 'y/8' is not an IP prefix",
+        "t.csv:3:1: country: 'Z\"' is not an ISO 3166-1 country",
+        "t.csv:3:5: prefix: 'y/8' is not an IP prefix",
+    ]
+
+
 def test_a_hopeless_file_is_cut_short(isps: IspNames, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheet, "MAX_ERRORS", 3)
     errors = networks("prefix\n" + "x\n" * 10, isps)[1]

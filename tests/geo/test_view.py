@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import radix
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ def facts_of(path: str, kind: str, rows: Rows) -> Facts:
         network = ipaddress.ip_network(text)
         start = int(network.network_address) >> (0 if network.version == 4 else 64)
         columns.add_view(fact)
-        lists[network.version].add(start, network.prefixlen, number, number + 2)
+        lists[network.version].add([start], [network.prefixlen], [number], [number + 2])
     table, row_of = columns.table()
     return Facts(path, kind, table, lists[4].sorted(row_of)[0], lists[6].sorted(row_of)[0])
 
@@ -220,7 +221,7 @@ prefix_texts = st.builds(
 layer_rows = st.dictionaries(prefix_texts, st.sampled_from(FACTS), max_size=10).map(lambda rows: list(rows.items()))
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=examples(400), deadline=None, derandomize=True)
 @given(st.tuples(layer_rows, layer_rows, layer_rows, layer_rows), st.lists(prefix_texts, max_size=10))
 def test_every_prefix_gets_what_the_rules_say(rows: tuple[Rows, Rows, Rows, Rows], probes: list[str]) -> None:
     layers = layers_of(*rows)

@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from gslbtest.examples import examples
 from gslbtest.words import LEVELS, NOW_MS, TTL_S, VIEWS, Edge, G, Net, T, Words
 from gslbtest.world import RESOLVER, World, world
 from hypothesis import given, settings
@@ -138,7 +139,7 @@ FLAGS = {
 }
 
 
-@settings(derandomize=True, deadline=None, max_examples=250)
+@settings(derandomize=True, deadline=None, max_examples=examples(250))
 @given(nets(), states(), st.sampled_from([0, 1]))
 def test_rows_and_explanations_say_what_the_rules_say(net: Net, state: StoreState, later_s: int) -> None:
     quiet = compiled(net)

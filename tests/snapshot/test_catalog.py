@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +17,19 @@ from gslb.model.names import labels, parent
 from gslb.snapshot import compile as compiling
 from gslb.snapshot import layout, names, rows
 from gslb.snapshot.catalog import Catalog
+from gslb.store import files
 
 
-def compiled(zones: dict[str, str], tables: dict[str, str]) -> memoryview:
-    files = compiling.read(
+def read(zones: dict[str, str], tables: dict[str, str]) -> compiling.Files:
+    return compiling.read(
         {path: text.encode() for path, text in zones.items()},
         {path: text.encode() for path, text in tables.items()},
         [],
     )
-    arrays = compiling.build(files)
+
+
+def compiled(zones: dict[str, str], tables: dict[str, str]) -> memoryview:
+    arrays = compiling.build(read(zones, tables))
     assert arrays is not None
     return compiling.in_memory(arrays)
 
@@ -33,6 +38,16 @@ def test_same_files_in_another_order_make_the_same_bytes() -> None:
     zones, tables = dict(network.ZONES), dict(network.TABLES)
     backwards = compiled(dict(reversed(zones.items())), dict(reversed(tables.items())))
     assert bytes(compiled(zones, tables)) == bytes(backwards)
+
+
+def test_a_file_written_part_by_part_has_the_same_bytes(tmp_path: Path) -> None:
+    draft = compiling.draft(read(network.ZONES, network.TABLES))
+    assert draft is not None
+    parts = [name for name, _, _ in draft.rows.parts()]
+    assert set(parts) == set(draft.rows.lengths) == set(layout.CATALOG_SECTIONS) - set(draft.sections)
+    assert len(parts) > len(set(parts)), "there is more than one geometry"
+    path = files.write_catalog(tmp_path, bytes(32), draft.sections, draft.rows)
+    assert path.read_bytes() == bytes(compiled(network.ZONES, network.TABLES))
 
 
 @pytest.mark.parametrize(
@@ -186,11 +201,9 @@ def test_many_geometries_are_refused() -> None:
         f"services:\n{services}pools:\n{pools}"
     )
     isp = "prefix,country\n" + "".join(f"10.{number}.0.0/16,{code}\n" for number, code in enumerate(codes))
-    files = compiling.read(
-        {"zones/edges.yaml": edges.encode(), "zones/x.yaml": zone.encode()}, {"data/isp/c.csv": isp.encode()}, []
-    )
-    assert compiling.build(files) is None
-    assert [str(error) for error in files.findings.errors] == [
+    found = read({"zones/edges.yaml": edges, "zones/x.yaml": zone}, {"data/isp/c.csv": isp})
+    assert compiling.build(found) is None
+    assert [str(error) for error in found.findings.errors] == [
         "zones/x.yaml:0:0: service s-p58.x.test.: pool: 'p58' with affinity [country, any] is one of"
         f" {len(codes) + 7} ways of telling clients apart, and the first past 64: let services share pools and"
         " affinity lists"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pytest
+from gslbtest.examples import examples
 from gslbtest.pools import GBPS, Edge, Policy, sections
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -291,7 +292,7 @@ networks = st.builds(
 )  # fmt: skip
 
 
-@settings(derandomize=True, deadline=None, max_examples=250)
+@settings(derandomize=True, deadline=None, max_examples=examples(250))
 @given(networks, st.data())
 def test_random_networks(network: Any, data: st.DataObject) -> None:
     rows, classes, panic, closed = network
