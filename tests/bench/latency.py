@@ -1,8 +1,8 @@
 """How long a report takes to change an answer: written to a real Redis, seen over UDP, while queries and reports flow.
 
 One edge of two is told to be down and up again, at moments without a pattern; a client asks every millisecond which of
-the two it gets. Meanwhile dnsperf asks, and the other edges report. Then it falls silent instead, again and again: how
-long after stale + hold is it gone?
+the two it gets. Meanwhile dnsperf asks as much as it can, and the other edges report. Then it falls silent instead,
+again and again: how long after stale + hold is it gone?
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import dns.edns
 import dns.message
+from bounds import Result
 from gslbtest.peers import redis
 from gslbtest.serving import serving
 
@@ -27,11 +27,8 @@ from gslb.store.opening import open_writer
 ROUNDS = 300
 SILENCES = 10
 STALE_S, HOLD_S = 1, 1
-GONE_MS = 1000.0
-QUERIES_PER_S = 5000
 REPORTS_PER_S = 200
 EDGES = 40
-BOUND_MS = 250.0
 LOST_S = 5.0
 SETTLE_S = 0.05
 
@@ -46,13 +43,18 @@ class Latency(NamedTuple):
     gone_ms: float  # the longest of the times beyond stale + hold until a silent edge was answered no more
 
 
-def measure(work: Path, data: Path, queries: Path) -> Latency:
-    """Run it; ``queries`` is a file for ``dnsperf -B`` that asks below example.test."""
-    with redis(work / "redis") as port:
+def measure(folder: Path) -> Result:
+    """Run it; ``folder`` holds the work of the other servers."""
+    found = _measured(folder)
+    return Result({"report": found.p99_ms, "gone": found.gone_ms}, _lines(found))
+
+
+def _measured(folder: Path) -> Latency:
+    with redis(folder / "redis") as port:
         url = f"redis://127.0.0.1:{port}/0"
-        with serving(work / "latency", zones=_zones(), data=data, arguments=["--store", url]) as server:
-            line = ["dnsperf", "-B", "-s", "127.0.0.1", "-p", str(server.port), "-d", str(queries)]
-            line += ["-l", "600", "-Q", str(QUERIES_PER_S)]
+        with serving(folder / "latency", zones=zones(), data=folder / "data", arguments=["--store", url]) as server:
+            line = ["dnsperf", "-B", "-s", "127.0.0.1", "-p", str(server.port), "-d", str(folder / "ecs.bin")]
+            line += ["-l", "600", "-c", "4", "-q", "400", "-t", "1"]
             load = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 found = asyncio.run(_rounds(url, server.port))
@@ -133,7 +135,8 @@ async def _answer(sock: socket.socket) -> str:
     return {"192.0.2.1": "one", "192.0.2.2": "two"}[reply.answer[0][0].to_text()]
 
 
-def _zones() -> dict[str, str]:
+def zones() -> dict[str, str]:
+    """A zone of many edges: ``live`` has all but two, ``probe`` these two."""
     place = "location: {country: DE, region: HE, lat: 50.1, lon: 8.7}\n    capacity: 40Gbps\n"
     names = ["one", "two", *(f"edge-{number}" for number in range(EDGES))]
     edges = "".join(
@@ -152,14 +155,13 @@ def _zones() -> dict[str, str]:
     return {"example.test.yaml": zone, "edges.yaml": f"health: {rules}\nedges:\n{edges}"}
 
 
-def lines(found: Latency, verdict: Sequence[str] = ("held", "MISSED")) -> list[str]:
-    """The measurement as docs/benchmarks.md holds it."""
+def _lines(found: Latency) -> list[str]:
     return [
         "## From a report to a changed answer",
         "",
         "A report written to Redis says that an edge is down, or up again; a client asks over UDP every millisecond.",
-        f"All on this machine, with {QUERIES_PER_S:,} queries and {REPORTS_PER_S} reports a second besides;"
-        f" {found.rounds} changes.",
+        f"All on this machine, with dnsperf asking as much as it can and {REPORTS_PER_S} reports a second besides;",
+        f"{found.rounds} changes.",
         "",
         "| | |",
         "|---|---|",
@@ -167,11 +169,8 @@ def lines(found: Latency, verdict: Sequence[str] = ("held", "MISSED")) -> list[s
         f"| 99 % within | {found.p99_ms:.0f} ms |",
         f"| slowest | {found.worst_ms:.0f} ms |",
         "",
-        f"Bound: 99 % within {BOUND_MS:.0f} ms. This run: {verdict[found.p99_ms > BOUND_MS]}.",
-        "",
-        f"An edge that falls silent is gone when the next entry after `stale_s` + `hold_s` is there. The slowest of"
+        "An edge that falls silent is gone when the next entry after `stale_s` + `hold_s` is there. The slowest of"
         f" {SILENCES}",
-        f"was answered no more {found.gone_ms:.0f} ms after that; bound {GONE_MS:.0f} ms:"
-        f" {verdict[found.gone_ms > GONE_MS]}.",
+        f"was answered no more {found.gone_ms:.0f} ms after that.",
         "",
     ]

@@ -1,99 +1,149 @@
-"""Where our own CPU goes: the parts of an answer, each run over the same queries in this process, without sockets."""
+"""What an answer costs in process: what a UDP thread does for each packet, but for the system calls.
+
+The two sides of a ratio are run in turns, and the best round of each counts: what other processes take from the caches
+only ever adds.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+import os
+import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gslb.answer import service as steered
-from gslb.answer.engine import Engine, Identity, Trace
-from gslb.answer.lookup import find_name
-from gslb.model.report import StoreState
-from gslb.snapshot import layout
-from gslb.snapshot import steering as steer
-from gslb.snapshot.catalog import Catalog
-from gslb.snapshot.steering import Steering
-from gslb.wire.query import Query, parse
+import mix
+import reference
+import work
+from bounds import Result
+from work import World
 
-QUERIES = 20_000
-ROUNDS = 3
-SOURCE = bytes([127, 0, 0, 1])
+from gslb.answer._fast.reply import Snapshot
+from gslb.answer.engine import Identity
+from gslb.server import _replay, cells, native, ring
+from gslb.server.native import CompiledLimiter, Meters, Served
+
+ROUNDS = 15
+RESOLVERS = 10_000
+LIMIT_PER_S = 1000
+SAMPLE = 100
+PREFIXES = (1_000, 10_000, 100_000, 1_000_000)
+NAMES = (1, 100, 10_000, 100_000)
+LOOPBACK = bytes((127, 0, 0, 1))
+PREFIX_CURVE, NAME_CURVE = "prefixes", "names"
 
 
-class Part(NamedTuple):
-    """One part of the work and its CPU time per query, in µs."""
+class Side(NamedTuple):
+    """Packets, whom they are from, what answers them, and where that is counted; ``metered`` says whether it is."""
 
-    title: str
-    cpu_us: float
+    served: Served
+    meters: Meters
+    packets: Sequence[bytes]
+    sources: Sequence[bytes]
+    metered: bool
 
 
-def split(catalog_path: Path, queries_path: Path) -> list[Part]:
-    """Parse, lookup, draw, encode and the whole, best of a few rounds; encode is what the others leave of the whole.
+def measure(folder: Path) -> Result:
+    """Everything that is replayed; ``folder`` holds the work of the other servers."""
+    here = folder / "replay"
+    data = folder / "data"
+    peers = work.built(here / "one", work.zones(), data)
+    asked = work.read_queries(folder / "ecs.bin")
+    prefix_curve = _prefix_curve(here, side(peers, asked))
+    found = {"own": prefix_curve[0], "own_million": prefix_curve[-1], "growth": prefix_curve[-1] / prefix_curve[0]}
+    name_curve = _name_curve(here, data, work.read_networks(folder / "nets.csv"))
+    found["names"] = name_curve[NAMES.index(10_000)] / name_curve[0]
+    one, metered, logged, flood, positive = best(_others(peers, asked, work.read_networks(folder / "nets.csv")))
+    found["metered"] = metered / one
+    shares = mix.measure(here)
+    found |= {key: share.whole for key, share in shares.items()}
+    curves = {
+        PREFIX_CURVE: list(zip(PREFIXES, prefix_curve[1:], strict=True)),
+        NAME_CURVE: list(zip(NAMES, name_curve, strict=True)),
+    }
+    lines = [
+        "## Own work, replayed",
+        "",
+        "What a UDP thread does for each query but for the system calls, in one process and without sockets: parse,",
+        f"find the name, find the client, draw, write. {work.QUERIES:,} different queries; best of {ROUNDS} rounds.",
+        "",
+        "| | CPU per query |",
+        "|---|---|",
+        f"| one name, 158k networks of the other servers | {prefix_curve[0]:.0f} ns |",
+        *(f"| one name, {count:,} prefixes | {ns:.0f} ns |" for count, ns in curves[PREFIX_CURVE]),
+        *(f"| {count:,} names, 158k networks | {ns:.0f} ns |" for count, ns in curves[NAME_CURVE]),
+        f"| from {RESOLVERS:,} resolvers, without counting | {one:.0f} ns |",
+        f"| the same with counters, rate limit and one in {SAMPLE} in the query log | {metered:.0f} ns |",
+        f"| the same with all in the query log | {logged:.0f} ns |",
+        f"| names that do not exist, against {positive:.0f} ns for one that does | {flood:.0f} ns |",
+        "",
+        *mix.lines(shares),
+        *reference.lines(reference.split(peers, asked)),
+    ]
+    return Result(found, lines, curves=curves)
 
-    The benchmark's name has one edge per continent: its draw has nothing to choose. The last part is a draw that has.
+
+def side(
+    world: World, packets: Sequence[bytes], sources: Sequence[bytes] = (), *, metered: bool = False, sample: int = 0
+) -> Side:
+    """One side of a comparison; without ``sources`` all comes from loopback, which no limit holds.
+
+    ``metered`` is with rate limit and counters, and with a query log where ``sample`` is not 0.
     """
-    catalog = Catalog(memoryview(catalog_path.read_bytes()))
-    sections = steer.build(catalog.arrays, StoreState(), 0)
-    steering = Steering(memoryview(b"".join(layout.pack(layout.STEERING_MAGIC, catalog.generation, sections))))
-    engine = Engine(catalog, steering, Identity())
-    packets = _packets(queries_path)[:QUERIES]
-    queries = [query for query in map(parse, packets) if isinstance(query, Query)]
-    assert len(queries) == len(packets)
-    entry = catalog.names[find_name(catalog, queries[0].lower, 1)[1]]
-    service = catalog.services[entry.service]
-    clients = [steered.locate(catalog, service, each.lower, each.ecs, SOURCE, 0) for each in queries]
-
-    def look(query: Query) -> None:
-        find_name(catalog, query.lower, query.qtype)
-        steered.locate(catalog, service, query.lower, query.ecs, SOURCE, 0)
-
-    def draw(pair: tuple[Query, Any]) -> None:
-        steered.choose(catalog, steering, entry.service, pair[0].lower, pair[1].cls, pair[1].seed, False)
-
-    five = catalog.names[catalog.find(b"\x05drawn" + queries[0].lower[5:])].service
-    chosen_from = [steered.locate(catalog, catalog.services[five], each.lower, each.ecs, SOURCE, 0) for each in queries]
-
-    def draw_of_five(pair: tuple[Query, Any]) -> None:
-        steered.choose(catalog, steering, five, pair[0].lower, pair[1].cls, pair[1].seed, False)
-
-    def reply(packet: bytes) -> None:
-        engine.reply(packet, SOURCE, now_s=0, draw=0, tcp=False, trace=Trace())
-
-    parts = [
-        Part("parse", _cpu_us(parse, packets)),
-        Part("lookup", _cpu_us(look, queries)),
-        Part("draw", _cpu_us(draw, list(zip(queries, clients, strict=True)))),
-    ]
-    whole = _cpu_us(reply, packets)
-    rest = whole - sum(part.cpu_us for part in parts)
-    more = _cpu_us(draw_of_five, list(zip(queries, chosen_from, strict=True)))
-    return [
-        *parts,
-        Part("encode and the rest", rest),
-        Part("the whole answer", whole),
-        Part("for comparison: a draw among five edges", more),
-    ]
+    snapshot = Snapshot(world.catalog, world.steering, Identity())
+    limiter = CompiledLimiter(LIMIT_PER_S, 2, 15, []) if metered else None
+    served = Served(snapshot, bytes(2 * len(world.catalog.edges)), limiter, 1)
+    counters, log = cells.create(), ring.create(sample, cells.BLOCKS)
+    meters = native.meters(cells.attach(counters), ring.attach(log), 1)
+    os.close(counters)
+    os.close(log)
+    return Side(served, meters, packets, sources or [LOOPBACK] * len(packets), metered)
 
 
-def _cpu_us(work: Callable[[Any], object], items: Iterable[Any]) -> float:
-    items = list(items)
-    best = float("inf")
-    for _ in range(ROUNDS):
-        begin = time.process_time()
-        for item in items:
-            work(item)
-        best = min(best, time.process_time() - begin)
-    return best / len(items) * 1e6
-
-
-def _packets(path: Path) -> list[bytes]:
-    """The messages of a file in which each stands behind its length."""
-    data = path.read_bytes()
-    found, at = [], 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 2])
-        found.append(data[at + 2 : at + 2 + size])
-        at += 2 + size
+def best(sides: Sequence[Side], rounds: int = ROUNDS) -> list[float]:
+    """The CPU time of each side in ns per packet: the best of some rounds, the sides in turns."""
+    found = [float("inf")] * len(sides)
+    for _ in range(rounds):
+        for at, each in enumerate(sides):
+            answered, cpu_s = _replay.replay(
+                each.served, each.meters, each.packets, each.sources, 1, metered_=each.metered
+            )
+            assert answered == len(each.packets), f"{len(each.packets) - answered} missed"
+            found[at] = min(found[at], cpu_s / answered * 1e9)
     return found
+
+
+def _prefix_curve(here: Path, peers: Side) -> list[float]:
+    """The cost with the other servers' networks, then with each number of `PREFIXES`."""
+    nets = work.networks(max(PREFIXES))
+    sides = [peers]
+    for count in PREFIXES:
+        data = here / f"prefixes{count}"
+        (data / "data/isp").mkdir(parents=True)
+        (data / "data/isp/all.csv").write_text(work.table(nets[:count]), encoding="ascii")
+        sides.append(side(work.built(data, work.zones(), data / "data"), work.ecs_queries(nets[:count])))
+    return best(sides)
+
+
+def _name_curve(here: Path, data: Path, nets: Sequence[work.Network]) -> list[float]:
+    """The cost with each number of `NAMES`, all of them asked for."""
+    return best(
+        [
+            side(work.built(here / f"names{count}", work.zones(count), data), work.ecs_queries(nets, count))
+            for count in NAMES
+        ]
+    )
+
+
+def _others(peers: World, asked: Sequence[bytes], nets: Sequence[work.Network]) -> list[Side]:
+    """From many resolvers, without and with what is counted; names that do not exist, and one that does."""
+    rng = random.Random(2)
+    resolvers = [rng.randbytes(4) for _ in range(RESOLVERS)]
+    sources = rng.choices(resolvers, k=len(asked))
+    return [
+        side(peers, asked, sources),
+        side(peers, asked, sources, metered=True, sample=SAMPLE),
+        side(peers, asked, sources, metered=True, sample=1),
+        side(peers, work.flood(nets)),
+        side(peers, asked),
+    ]

@@ -1,89 +1,78 @@
-"""The report of a benchmark run, as docs/benchmarks.md holds it."""
+"""The page of a benchmark run, as docs/benchmarks.md holds it."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from replay import Part
+import bounds
+import driving
+from bounds import Result
 
-
-class Row(NamedTuple):
-    """A server measured: CPU in µs per answered query, and the rate it reached, in queries per second."""
-
-    title: str
-    version: str
-    cpu_us: float
-    rate: float
+from gslb import __version__
 
 
-def render(
-    rows: Sequence[Row],
-    skipped: Sequence[str],
-    parts: Sequence[Part],
-    bound_us: float,
-    seconds: int,
-    rounds: int,
-    state: Sequence[str],
-) -> str:
-    """The page. The last row is ours; ``state`` are the lines on live state."""
-    ours = rows[-1]
-    verdict = "held" if ours.cpu_us <= bound_us else "MISSED"
-    lines = [
+def render(results: Sequence[Result], profiles: Sequence[str]) -> str:
+    """The page: ``profiles`` are lines that show why bounds were missed."""
+    found = [
         "# What a query costs",
         "",
         "Written by `make bench`; the numbers are those of one run on one machine, and say how servers compare on it.",
         "",
-        f"Machine: {_processor()}, {os.cpu_count()} CPUs, Linux {platform.release()}. Load by dnsperf on CPU 0, one",
-        f"worker of each server on CPU 1, loopback, UDP. Median of {rounds} runs of {seconds} s at saturation.",
+        f"Machine: {_processor()}, {os.cpu_count()} CPUs, Linux {platform.release()}.",
+        f"Where nothing else is said, the load runs on CPU {driving.LOAD_CPU} and one worker of each server on CPU"
+        f" {driving.SERVER_CPU}; loopback, UDP.",
+        "CPU is user and system time of all processes of a server, per answer.",
         "",
-        "## CPU per ECS query",
+        "## Bounds",
         "",
-        "One name, answered from a MaxMind-format database of 158k networks by each query's Client Subnet (100,000",
-        "different ones), two addresses per answer. CPU is user and system time of the server's processes, per answer.",
+        *bounds.lines(results),
         "",
-        "| server | version | CPU per query | rate |",
-        "|---|---|---|---|",
     ]
-    lines += [f"| {row.title} | {row.version} | {row.cpu_us:.1f} µs | {row.rate:,.0f} q/s |" for row in rows]
-    lines += [f"| {title} | not installed | | |" for title in skipped]
-    lines += [
+    for result in results:
+        found += result.lines
+    found += [
+        *profiles,
+        "## Versions",
         "",
-        f"Bound for the reference path: {bound_us:.0f} µs per query. This run: {ours.cpu_us:.1f} µs: {verdict}.",
-        "",
-        "## Where ours goes",
-        "",
-        "The same queries replayed in one process, without sockets; best of three rounds. The name has one edge with",
-        "two addresses per continent, as the other servers have it, so its draw has nothing to choose.",
-        "",
-        "| part | CPU per query |",
+        "| | |",
         "|---|---|",
-    ]
-    lines += [f"| {part.title} | {part.cpu_us:.1f} µs |" for part in parts]
-    lines += [
+        f"| gslb | {__version__}, Python {sys.version.split()[0]} |",
+        *(f"| {title} | {version} |" for title, version in _versions()),
         "",
-        "What the first table has beyond the whole answer is sockets, the event loop, counters and the kernel.",
-        "",
-        *state,
         "## Not measured",
         "",
-        "Latency of answers, behaviour on a network, more than one worker, TCP, static names, other mixes,",
-        "reloads under load.",
+        "A network: all of this is loopback, where the kernel does the work of sender and receiver alike. More than",
+        "two CPUs, TCP, IPv6 sockets, wildcard addresses (PKTINFO), cookies through sockets, latency at saturation,",
+        "and reloads at saturation.",
         "",
         "## Again",
         "",
-        "    apt-get install -y dnsperf gdnsd knot knot-module-geoip pdns-server pdns-backend-geoip",
+        "    apt-get install -y dnsperf gdnsd knot knot-module-geoip pdns-server pdns-backend-geoip nsd",
+        "    apt-get install -y redis-server gcc libc6-dev linux-perf",
         "    make bench",
         "",
+        f"The load of the sockets is this, with `-Q {driving.STEADY}` where a rate is said:",
+        "",
+        f"    {' '.join(driving.command('PORT', 'FILE', driving.FULL, driving.SECONDS))}",
+        "",
     ]
-    return "\n".join(lines)
+    return "\n".join(found)
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = [(driving.TITLES[key], driving.version(key)) for key in driving.installed(driving.TITLES)]
+    found += [("dnsperf", driving.version_of(["dnsperf", "-h"])), ("Redis", driving.version_of(["redis-server", "-v"]))]
+    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=False).stdout
+    return [*found, ("C compiler", compiler.partition("\n")[0])]
 
 
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()

@@ -1,0 +1,91 @@
+"""Every bound that `make bench` holds us to, in one table; each part of the benchmark finds the values for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Bound(NamedTuple):
+    """``limit`` is the most that may be found, or where ``at_least``, the least; found values have ``digits``."""
+
+    key: str
+    work: str
+    limit: float
+    unit: str
+    digits: int = 0
+    at_least: bool = False
+
+    def holds(self, found: float) -> bool:
+        """Whether a value is within."""
+        return found >= self.limit if self.at_least else found <= self.limit
+
+    def show(self, found: float) -> str:
+        """A value as people read it."""
+        return f"{found:,.{self.digits}f} {self.unit}"
+
+
+TABLE = (
+    Bound("own", "own work per ECS answer, replayed, 158k prefixes", 400, "ns"),
+    Bound("own_million", "own work per ECS answer, replayed, 1,000,000 prefixes", 400, "ns"),
+    Bound("growth", "growth from 158k to 1,000,000 prefixes, replayed", 1.3, "×", 3),
+    Bound("names", "10,000 services instead of 1, replayed", 1.1, "×", 3),
+    Bound("metered", "counters, rate limit and query log, replayed", 1.06, "×", 3),
+    Bound("mix_shipped", "share answered by the compiled path, mix, shipped zone", 99, "%", 2, at_least=True),
+    Bound("mix_generated", "share answered by the compiled path, mix, generated zone", 99, "%", 2, at_least=True),
+    Bound("peer_rate", "ECS query at 50,000 q/s, against the better of gdnsd and Knot", 0.95, "×", 3),
+    Bound("peer_full", "ECS query at saturation, against the better of gdnsd and Knot", 0.95, "×", 3),
+    Bound("echo", "ECS query at saturation, against the echo", 1.15, "×", 3),
+    Bound("pdns", "PowerDNS against ours, ECS query, at the load where it is nearer", 3, "×", 1, at_least=True),
+    Bound("reference", "ECS query on the reference path at saturation", 40, "µs", 1),
+    Bound("nsd", "static name at saturation, against NSD", 1.0, "×", 3),
+    Bound("flood", "flood of names that do not exist, against our positive answer", 1.1, "×", 3),
+    Bound("workers", "CPU per query with two workers, against one", 1.1, "×", 3),
+    Bound("swap_lost", "lost in 10 steering swaps a second at 50,000 q/s", 0, "queries"),
+    Bound("swap_p99", "99th percentile in 10 steering swaps a second, against quiet", 1.2, "×", 3),
+    Bound("report", "from a report in the store to the answer at full load, 99 % within", 250, "ms"),
+    Bound("gone", "a silent edge is gone after `stale_s` + `hold_s` and", 1000, "ms"),
+    Bound("reload", "reload of 1,000,000 prefixes, 10,000 names, 16 policies", 10, "s", 1),
+    Bound("reload_lost", "lost in such a reload at 50,000 q/s", 0, "queries"),
+    Bound("rest", "memory of all processes at rest with it", 600, "MB"),
+    Bound("peak", "and at most while reloading, against rest", 2, "×", 3),
+    Bound("rebuild", "a steering rebuild, 20,000 classes × 16 edges", 60, "ms"),
+)
+
+
+class Result(NamedTuple):
+    """What a part of the benchmark found.
+
+    ``found`` are values by `Bound.key`; ``lines`` its section of the page; ``bars`` are servers and CPU in µs per
+    query, ``curves`` a title and points each (how many, ns); ``missing`` are keys that could not be measured, and why.
+    """
+
+    found: Mapping[str, float]
+    lines: Sequence[str]
+    bars: Sequence[tuple[str, float]] = ()
+    curves: Mapping[str, Sequence[tuple[int, float]]] = {}
+    missing: Mapping[str, str] = {}
+
+
+def missed(result: Result) -> list[Bound]:
+    """The bounds that a part did not hold; what could not be measured is not held."""
+    return [
+        bound
+        for bound in TABLE
+        if bound.key in result.missing or (bound.key in result.found and not bound.holds(result.found[bound.key]))
+    ]
+
+
+def lines(results: Sequence[Result]) -> list[str]:
+    """The table of all bounds that these parts measured."""
+    found = {key: value for result in results for key, value in result.found.items()}
+    missing = {key: why for result in results for key, why in result.missing.items()}
+    rows = ["| work | bound | this run | |", "|---|---|---|---|"]
+    for bound in TABLE:
+        limit = f"{'≥' if bound.at_least else '≤'} {bound.limit:g} {bound.unit}"
+        if bound.key in missing:
+            rows.append(f"| {bound.work} | {limit} | {missing[bound.key]} | not measured |")
+        elif bound.key in found:
+            verdict = "held" if bound.holds(found[bound.key]) else "MISSED"
+            rows.append(f"| {bound.work} | {limit} | {bound.show(found[bound.key])} | {verdict} |")
+    return rows
