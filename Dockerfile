@@ -1,6 +1,6 @@
-# Two stages: the first makes a virtual environment, the second holds it and nothing else.
+# Two stages: the first, which has a C compiler, makes a virtual environment; the second holds it and nothing else.
 # Every instruction is in exec form, so neither stage needs a shell.
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY gslb gslb
@@ -8,6 +8,7 @@ RUN ["python", "-m", "venv", "/opt/gslb"]
 RUN ["/opt/gslb/bin/python", "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir", "/wheels", "."]
 RUN ["/opt/gslb/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--find-links", "/wheels", "gslb"]
 RUN ["/opt/gslb/bin/gslb", "--version"]
+RUN ["/opt/gslb/bin/python", "-I", "-c", "import gslb.server.native"]
 RUN ["mkdir", "-p", "/var/lib/gslb"]
 
 FROM python:3.11-slim-bookworm

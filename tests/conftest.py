@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,17 @@ from gslbtest.serving import Server, serving
 
 ALLOWED_SKIPS = ("needs ../shared", "Python version absent")
 """How the reason of a skip must begin. Any other skip, and any expected failure, fails the run."""
+
+FIRST = (
+    "project/test_packages.py", "interop/test_story.py", "project/test_docs.py", "project/test_dockerfile.py",
+    "server/test_processes.py", "store/test_redis_faults.py", "interop/test_two_servers.py", "server/test_snapshots.py",
+    "server/test_reloading.py", "server/test_live_state.py", "agent/test_process.py", "cli/test_remote.py",
+)  # fmt: skip
+"""The files that take longest, longest first: what begins last should be short, so that all workers end together."""
+COUNTED_ELSEWHERE = ("interop", "project")
+"""Folders of which no process counts for coverage: theirs run whole servers, of which other tests count each part."""
+COUNTING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+"""By one of these coverage begins in a process that a test starts."""
 
 _REFUSED = pytest.StashKey[list[str]]()
 
@@ -36,7 +49,34 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _counting(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Without coverage the processes of some folders start and run in two thirds of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in COUNTED_ELSEWHERE:
+            for name in COUNTING:
+                patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of three tests that run one only waits."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    places = {tests / name: at for at, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(FIRST)))
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that starts the suite in the background has it ignore SIGINT, and with it all that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Processes that are started by the hundred need not compile each time what they import.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     config.stash[_REFUSED] = []
     if not hasattr(config, "workerinput"):  # the reports of all workers come together in the main process
         config.pluginmanager.register(_SkipRule(config), "gslb-skip-rule")

@@ -147,8 +147,8 @@ def _catalog(path: Path, spare: Path | None) -> tuple[Catalog | None, Sequence[D
         raise GslbError(f"{path}: neither a catalog file nor a folder")
     zones, beside = folders(path)
     reading = read(zones, beside if beside.is_dir() else spare or beside)
-    arrays = reading.build()
-    return Catalog(in_memory(arrays)) if arrays else None, reading.files.demand, reading.errors
+    draft = reading.build()
+    return Catalog(in_memory(draft.arrays())) if draft else None, reading.files.demand, reading.errors
 
 
 def _told(faults: list[ConfigError]) -> list[dict[str, object]]:

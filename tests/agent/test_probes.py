@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from gslbtest.edge import (
     rtmp,
     silent,
 )
-from gslbtest.process import free_port
+from gslbtest.process import SOON_S, free_port
 
 from gslb.agent.config import load
 from gslb.agent.probes import Check, ProbeError, hls, run
@@ -31,7 +32,6 @@ from gslb.agent.probes import flv as flv_probe
 from gslb.agent.probes import http as http_probe
 from gslb.agent.probes.making import made
 
-SOON_S = 20.0
 """For what is to succeed: generous, so that a busy machine fails no test."""
 LATE_S = 0.3
 """For what never answers in time."""
@@ -346,11 +346,8 @@ async def test_a_playlist_by_nginx_goes_on(edge: Nginx) -> None:
         path.write_text(playlist(sequence))
         said.append(await run(check, SOON_S))
         await asyncio.sleep(0.5)
-    assert said == ["", "the playlist stands still for 1 s", ""] or said == [
-        "",
-        "the playlist stands still for 0 s",
-        "",
-    ]
+    assert (said[0], said[2]) == ("", "")
+    assert re.fullmatch(r"the playlist stands still for \d+ s", said[1])
 
 
 async def test_http_is_not_unpacked(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gslbtest.agents import BEGIN_S, EDGE, Log, Scene, Weak, tcp
+from gslbtest.process import SOON_S
 
 from gslb.agent.config import Config, Source
 from gslb.agent.log import Troubles
@@ -164,7 +165,7 @@ async def test_load_and_headroom(start: Start) -> None:
 
 
 async def test_sessions(start: Start, tmp_path: Path) -> None:
-    scene = start(Config(EDGE, "x", sessions=Source("command", argv=("echo", "12"), timeout_s=20)))
+    scene = start(Config(EDGE, "x", sessions=Source("command", argv=("echo", "12"), timeout_s=SOON_S)))
     scene.begin()
     for _ in range(2000):
         await asyncio.sleep(0.01)
@@ -335,7 +336,7 @@ async def test_serve_closes_the_store(capsys: pytest.CaptureFixture[str], mood: 
     stop = asyncio.Event()
     config = Config(EDGE, "x", timeout_s=0.05)
     task = asyncio.create_task(serve(config, weak, Timing(random.Random(1)), Log(), stop, "ready edge=ber-1"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SOON_S):
         while not weak.pushed:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.01)
         weak.mood = mood

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from gslbtest.edge import answering, http, silent
+from gslbtest.process import SOON_S
 
 from gslb.agent.config import Source
 from gslb.agent.sources import (
@@ -23,7 +24,6 @@ from gslb.agent.sources import (
     sessions_reader,
 )
 
-SOON_S = 20.0
 LATE_S = 0.3
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gslbtest.process import command
+from gslbtest.process import SOON_S, command
 
 from gslb import __version__
 
@@ -112,7 +112,7 @@ def test_help_loads_little() -> None:
         "try: main()\n"
         f"except SystemExit: print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SOON_S, check=True)
     assert done.stderr == "[]\n"
 
 
@@ -121,7 +121,11 @@ def test_the_reader_goes_away(checkout: Path) -> None:
     os.close(read)
     with os.fdopen(write, "wb") as pipe:
         done = subprocess.run(
-            [command("gslb"), "locate", "198.51.100.7"], stdout=pipe, stderr=subprocess.PIPE, timeout=60, check=False
+            [command("gslb"), "locate", "198.51.100.7"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            timeout=SOON_S,
+            check=False,
         )
     assert (done.returncode, done.stderr) == (1, b"")
 
@@ -133,7 +137,7 @@ def test_a_terminal_that_knows_few_letters(checkout: Path) -> None:
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SOON_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (1, "")
@@ -142,5 +146,5 @@ def test_a_terminal_that_knows_few_letters(checkout: Path) -> None:
 
 def test_python_m(checkout: Path) -> None:
     line = [sys.executable, "-m", "gslb", "--version"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=SOON_S, check=False)
     assert (done.returncode, done.stdout) == (0, f"gslb {__version__}\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from gslbtest.process import free_port
+from gslbtest.process import SOON_S, free_port
 from gslbtest.serving import Server, serving
 from gslbtest.stores import RedisServer
 
@@ -314,7 +314,7 @@ def test_the_store_is_away_from_its_server(gslb, tmp_path: Path, redis: RedisSer
     with serving(tmp_path / "server", zones=ZONES, arguments=["--store", redis.url]) as server:
         where = ["--admin", f"127.0.0.1:{server.admin}", "--state", server.state]
         assert gslb("drain", "ams", "--reason", "x", *where).code == 0
-        until = time.monotonic() + 30
+        until = time.monotonic() + SOON_S
         while json.loads(gslb("status", "--json", *where).out)["live"]["overrides"] != 1:
             assert time.monotonic() < until, "the server acts upon it"
         redis.kill()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gslbtest.process import command
+from gslbtest.process import SOON_S, command
 from gslbtest.serving import Server, serving, write_files
 
 from gslb.cli.show import STATES, reload_lines, status_lines
@@ -62,7 +62,7 @@ def test_health(gslb, server: Server, tmp_path: Path, flag: str, said: str) -> N
 @pytest.mark.parametrize("options", ["", "--watch --frames 1"])
 def test_status_that_nobody_reads(server: Server, options: str) -> None:
     line = ["sh", "-c", f"{command('gslb')} status {options} {' '.join(where(server))} >&-"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=SOON_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -92,7 +92,7 @@ def test_explain_of_what_cannot_be_asked(gslb, server: Server, arguments: list[s
 def test_explain_what_was(gslb, server: Server) -> None:
     """A time as it is typed becomes an instant that the server's journal knows, or does not."""
     ask = ["explain", "pull.live.example", "--subnet", "198.51.100.0/24", *where(server)]
-    until = time.monotonic() + 60
+    until = time.monotonic() + SOON_S
     while (done := gslb(*ask, "--at", "-1s")).code:
         assert time.monotonic() < until, done.err
         time.sleep(0.2)

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gslbtest.process import command, free_port
+from gslbtest.process import SOON_S, command, free_port
 from gslbtest.serving import Server, serving, write_files
+from gslbtest.stores import wait_for
 
 from gslb.cli.frame import BAD, GOOD, MEANT, WARN, Frame, Seen, Table, fitted, tables, text_lines
 from gslb.server.live import EdgeLive, Edges, ServiceLive, Services
 from gslb.server.status import Live, ReloadStatus, Status
-
-SOON_S = 60.0
 
 
 def edge(name: str, **other: Any) -> EdgeLive:
@@ -237,6 +236,7 @@ def test_in_a_pipe(gslb, servers: tuple[Server, Server]) -> None:
     one, two = servers
     assert gslb("drain", "sha", "--edge", "--reason", "x", "--force", *where(one)).code == 0
     assert gslb("push", "fra", "--load", "9Gbps", *where(one)).code == 0
+    wait_for(lambda: _edge(gslb, one, "fra")["load_bps"] > 0 and _edge(gslb, one, "sha")["overrides"])
     dead = ["--admin", f"127.0.0.1:{free_port()}", "--state", str(one.state)]
     done = gslb("status", "--watch", "--interval", "0.1", "--frames", "2", *where(one, two), *dead)
     assert (done.code, done.err) == (0, "")
@@ -253,6 +253,12 @@ def test_in_a_pipe(gslb, servers: tuple[Server, Server]) -> None:
     assert edges["fra"][5:7] == ["9 Gbps", "10 Gbps"]
     assert blocks[2][1][0] == "pull.live.example."
     assert gslb("undrain", "sha", "--edge", *where(one)).code == 0
+
+
+def _edge(gslb, server: Server, name: str) -> dict[str, Any]:
+    (line,) = gslb("status", "--watch", "--json", "--frames", "1", *where(server)).out.splitlines()
+    edges = json.loads(line)["edges"]["edges"]
+    return next(each for each in edges if each["edge"] == name)
 
 
 def test_as_json(gslb, servers: tuple[Server, Server]) -> None:

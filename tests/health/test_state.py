@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +71,7 @@ def test_rise_and_fall(signs: str, wanted: str, rules: WriterRules, is_v6: bool)
     assert others == {UP}, "the family of which nothing was said"
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=examples(300))
 @given(
     st.lists(st.sampled_from("+-.udr"), max_size=60),
     st.lists(st.sampled_from("+-.udr"), max_size=60),
@@ -196,7 +197,7 @@ def histories(draw: st.DrawFn) -> list[tuple[int, Measurement]]:
     return [(now_ms, Measurement(load_bps=draw(loads), capacity_bps=1000)) for now_ms in times]
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=examples(300))
 @given(histories(), st.booleans())
 def test_headroom_is_never_faster_than_it_may(history: list[tuple[int, Measurement]], restarts: bool) -> None:
     memory = resume("a", None)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from gslbtest.asking import addresses, ask
 from gslbtest.peers import redis
+from gslbtest.process import SOON_S
 from gslbtest.serving import Server, serving
 
 from gslb.model.override import KIND_DRAIN, KIND_PIN, KIND_RAMP, Override, Target
@@ -47,8 +48,6 @@ QUESTIONS = [
 ]
 CHECKS = 8
 """How often the servers are compared; between, a dozen events."""
-AGREE_S = 10.0
-"""How long two servers may take to agree after an event: much longer than ever seen."""
 
 
 @pytest.fixture
@@ -115,7 +114,7 @@ def answers(server: Server) -> list[tuple[list[str], int]]:
 
 def agree(one: Server, other: Server) -> list[tuple[list[str], int]]:
     """What both answer. The state may move on between two readings, so that it may take some tries."""
-    until = time.monotonic() + AGREE_S
+    until = time.monotonic() + SOON_S
     while True:
         before, between, after = answers(one), answers(other), answers(one)
         if before == after == between:

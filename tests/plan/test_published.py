@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -288,7 +289,7 @@ def _plans(draw: st.DrawFn) -> Plan:
     return Plan(draw(_names), draw(st.just("") | _names), *times, tuple(rows))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(_plans())
 def test_round_trip(plan: Plan) -> None:
     assert published.read(*published.write(plan)) == plan
@@ -301,7 +302,7 @@ _junk = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(list(PLAN)), _junk), _junk, st.integers(0, 5))
 def test_whatever_it_is_it_is_read_or_refused(changes: dict[str, Any], cell: Any, column: int) -> None:
     row = [*ROW[:column], cell, *ROW[column + 1 :]]

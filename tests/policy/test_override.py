@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,7 +137,7 @@ def facts(override: Override, clock_s: int, ttl_s: int, health: HealthRules) -> 
     )
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=examples(300))
 @given(orders, st.integers(0, 60), rules, st.integers(-300, 600))
 def test_nothing_changes_before_the_next_border(
     override: Override, ttl_s: int, health: HealthRules, after: int

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from gslbtest.process import free_port
+from gslbtest.process import SOON_S, free_port
 from gslbtest.serving import Server, serving
 
 from gslb.errors import GslbError
@@ -97,7 +97,7 @@ async def test_threads_that_wait_for_something_else_stop_no_report(server: Serve
     waiting = [asyncio.ensure_future(asyncio.to_thread(never.wait)) for _ in range(40)]
     await asyncio.sleep(0)
     try:
-        async with writing(server) as writer, asyncio.timeout(20):
+        async with writing(server) as writer, asyncio.timeout(SOON_S):
             assert await writer.latest("nowhere") is None
     finally:
         never.set()
@@ -145,7 +145,7 @@ async def test_the_clock_goes_on(server: Server) -> None:
         await writer.overrides()
         first_ms = writer.clock_ms
         assert abs(first_ms - local_ms) < 60_000
-        until = time.monotonic() + 30
+        until = time.monotonic() + SOON_S
         while writer.clock_ms <= first_ms:
             assert time.monotonic() < until
 

@@ -13,7 +13,7 @@ import pytest
 import gslb
 from gslb.errors import GslbError
 from gslb.snapshot import layout
-from gslb.store import files
+from gslb.store import atomic, files
 
 GENERATION = bytes(range(32))
 
@@ -257,22 +257,22 @@ def test_names_that_are_not_utf8_can_be_shown(tree: Path) -> None:
 
 def test_write_atomic_replaces_the_whole(tmp_path: Path) -> None:
     path = tmp_path / "a/b"
-    files.write_atomic(path, [b"one", memoryview(b" two")])
-    files.write_atomic(path, [b"three"])
+    atomic.write_atomic(path, [b"one", memoryview(b" two")])
+    atomic.write_atomic(path, [b"three"])
     assert path.read_bytes() == b"three"
     assert [each.name for each in path.parent.iterdir()] == ["b"]
 
 
 def test_write_atomic_that_fails_leaves_what_was(tmp_path: Path) -> None:
     path = tmp_path / "b"
-    files.write_atomic(path, [b"one"])
+    atomic.write_atomic(path, [b"one"])
 
     def pieces() -> Any:
         yield b"half"
         raise RuntimeError("torn")
 
     with pytest.raises(RuntimeError, match="torn"):
-        files.write_atomic(path, pieces())
+        atomic.write_atomic(path, pieces())
     assert path.read_bytes() == b"one"
     assert [each.name for each in tmp_path.iterdir()] == ["b"]
 

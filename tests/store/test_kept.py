@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +55,7 @@ _states = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(state=_states)
 def test_whatever_it_is_it_comes_back(tmp_path_factory: pytest.TempPathFactory, state: StoreState) -> None:
     folder = tmp_path_factory.mktemp("state")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from gslbtest.process import SOON_S
 from gslbtest.stores import following
 
 from gslb.errors import GslbError
@@ -84,5 +85,5 @@ def test_no_writer(url: str, token: str | None, reason: str) -> None:
 
 def test_nothing_is_imported_that_is_not_needed() -> None:
     code = "import sys, gslb.store.opening as o; o.check_url('redis://h'); print('redis' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SOON_S, check=True)
     assert done.stdout == "False\n"

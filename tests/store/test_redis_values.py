@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from gslbtest.process import SOON_S
 from gslbtest.stores import RedisServer, becomes, following, seen_by, until
 
 from gslb.model.override import KIND_DRAIN, Override, Target
@@ -353,7 +354,7 @@ async def test_a_plan_is_read_beside_what_edges_say(server: RedisServer, monkeyp
     def slow(data: bytes, sha256: str) -> Plan:
         found = whole(data, sha256)
         if found.version == "v1":
-            assert may_go_on.wait(30)
+            assert may_go_on.wait(SOON_S)
         return found
 
     monkeypatch.setattr(published, "read", slow)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from gslbtest.clocked import BEGIN, Clock, clocked_redis, drain
+from gslbtest.process import SOON_S
 from gslbtest.stores import RedisServer, becomes
 
 from gslb.model.report import DOWN, DRAIN, UP, Report, StoreState
@@ -314,18 +315,18 @@ async def test_changes_are_told_and_none_is_lost(make: Make) -> None:
     changes = store.changes()
     await store.report(said("a", 1))
     await store.report(said("b", 1))
-    await asyncio.wait_for(anext(changes), 5)
+    await asyncio.wait_for(anext(changes), SOON_S)
     waiting = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
     assert not waiting.done(), "many writes may be one item"
     await store.report(said("a", 2))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, SOON_S)
     await store.report(said("a", 2))  # refused: no change
     late = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
     assert not late.done()
     await store.override(drain("works", BEGIN // 1000 + 60))
-    await asyncio.wait_for(late, 5)
+    await asyncio.wait_for(late, SOON_S)
     last = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
     assert not last.done()
@@ -338,8 +339,8 @@ async def test_each_reader_has_its_own_changes(make: Make) -> None:
     store = await make(Clock())
     first, second = store.changes(), store.changes()
     await store.report(said("a", 1))
-    await asyncio.wait_for(anext(first), 5)
-    await asyncio.wait_for(anext(second), 5)
+    await asyncio.wait_for(anext(first), SOON_S)
+    await asyncio.wait_for(anext(second), SOON_S)
 
 
 async def test_a_closed_store(make: Make) -> None:

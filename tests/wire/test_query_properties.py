@@ -9,6 +9,7 @@ import dns.name
 import dns.rdataclass
 import dns.rdatatype
 import pytest
+from gslbtest.examples import examples
 from gslbtest.packets import edns, opt, option, packet, rr, subnet, with_records
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from gslb.wire import message
 from gslb.wire.query import Query, Refusal, parse
 from gslb.wire.sections import MalformedError, name_end
 
-SETTINGS = settings(derandomize=True, deadline=None, database=None, max_examples=600)
+SETTINGS = settings(derandomize=True, deadline=None, database=None, max_examples=examples(600))
 
 labels = st.binary(min_size=1, max_size=63)
 names = st.lists(labels, max_size=8).filter(lambda found: sum(map(len, found)) + len(found) < 255)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ def located(files: dict[str, bytes]) -> Checked:
     return checked
 
 
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=300)
+SETTINGS = settings(derandomize=True, deadline=None, max_examples=examples(300))
 NAMES = st.sampled_from(sorted(FILES))
 
 

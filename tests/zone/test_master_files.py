@@ -6,6 +6,7 @@ import dns.name
 import dns.rdataset
 import dns.zone
 import pytest
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +127,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(derandomize=True, deadline=None, max_examples=examples(500))
 @given(st.lists(WORDS, max_size=30).map(" ".join) | st.text(max_size=60))
 def test_any_text_gives_records_and_located_findings_only(text: str) -> None:
     findings = Findings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dns.exception
 import dns.name
 import pytest
+from gslbtest.examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ def test_what_is_no_name(text: str) -> None:
         names.wire(text, ORIGIN)
 
 
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(derandomize=True, deadline=None, max_examples=examples(500))
 @given(st.text(alphabet="ab.\\0123 @*-_A\"'()", max_size=40))
 @example("a" * 63 + ".")
 @example("\\@")

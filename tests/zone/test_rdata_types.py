@@ -5,6 +5,7 @@ from __future__ import annotations
 import dns.name
 import dns.rdata
 import pytest
+from gslbtest.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +153,7 @@ def test_targets(kind: str, text: str, target: bytes | None) -> None:
 KINDS = sorted({row[0] for row in ROWS})
 
 
-@settings(derandomize=True, deadline=None, max_examples=600)
+@settings(derandomize=True, deadline=None, max_examples=examples(600))
 @given(st.sampled_from(KINDS), st.text(max_size=40) | st.sampled_from([row[1] for row in ROWS]))
 def test_any_text_is_wire_or_one_clear_refusal(kind: str, text: str) -> None:
     number = rdata.rtype(kind)
