@@ -1,7 +1,8 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from gslb.answer._fast.query cimport Query, Verdict
+from gslb.answer._fast.query cimport Asked
+from gslb.answer._fast.tables cimport Tables
 from gslb.server._meter cimport Cells, Moment, Ring, Serving
 from gslb.server._misses cimport CONTROL, Misses
 from gslb.server._sockets cimport iovec, mmsghdr
@@ -9,15 +10,6 @@ from gslb.server._sockets cimport iovec, mmsghdr
 cdef enum:
     BATCH = 32  # packets read and answered at once: what is touched for them stays in a core's first cache
     NAME_STRIDE = 32
-
-cdef struct Parsed:  # packets, whence they came, and what they ask
-    const uint8_t *packets[BATCH]
-    size_t sizes[BATCH]
-    const uint8_t *sources[BATCH]
-    size_t source_sizes[BATCH]
-    uint64_t clients[BATCH]  # the limiter's
-    Query queries[BATCH]
-    Verdict verdicts[BATCH]
 
 cdef struct Batch:  # a thread's socket and buffers
     int fd
@@ -36,7 +28,7 @@ cdef struct Batch:  # a thread's socket and buffers
     uint8_t names[BATCH][NAME_STRIDE]
     uint8_t controls[BATCH][CONTROL]
     uint8_t from_controls[BATCH][CONTROL]
-    Parsed parsed
+    Asked asked[BATCH]
     uint8_t *packets  # BATCH of them, STRIDE apart
     uint8_t *outs  # behind them, OUT_STRIDE apart
 
@@ -45,5 +37,5 @@ cdef void release(Batch *batch) noexcept nogil
 cdef int receive(Batch *batch, int flags) noexcept nogil
 cdef int answer_all(Batch *batch, const Serving *serving, int count) noexcept nogil
 cdef void send_all(Batch *batch, int count) noexcept nogil
-cdef void parse_all(const Serving *serving, Parsed *parsed, int count, uint32_t geometry) noexcept nogil
+cdef void parse_all(const Tables *tables, Asked *asked, int count, uint32_t geometry) noexcept nogil
 cdef void take_time(Moment *moment) noexcept nogil

@@ -9,12 +9,11 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
-from gslb.answer._fast.ahead cimport look_ahead, prefetch
+from gslb.answer._fast.ahead cimport look_ahead
 from gslb.answer._fast.draw cimport mix64
 from gslb.answer._fast.layout cimport NONE32
 from gslb.answer._fast.query cimport parse
 from gslb.answer._fast.reply cimport MISS_SIZE, Trace
-from gslb.server._limit cimport client_of, rows_of
 from gslb.server._meter cimport metered
 from gslb.server._misses cimport NAME, Miss, publish, room
 from gslb.server._sockets cimport *
@@ -42,8 +41,8 @@ cdef bint allocate(Batch *batch) noexcept nogil:
     batch.outs = batch.packets + BATCH * STRIDE
     batch.misses.capacity = QUEUE
     for at in range(BATCH):
-        batch.parsed.packets[at] = batch.packets + at * <size_t>STRIDE
-        batch.in_iov[at].iov_base = <void *>batch.parsed.packets[at]
+        batch.asked[at].packet = batch.packets + at * <size_t>STRIDE
+        batch.in_iov[at].iov_base = <void *>batch.asked[at].packet
         batch.in_iov[at].iov_len = LARGEST
         batch.received[at].msg_hdr.msg_iov = &batch.in_iov[at]
         batch.received[at].msg_hdr.msg_iovlen = 1
@@ -71,8 +70,8 @@ cdef int receive(Batch *batch, int flags) noexcept nogil:
 
 cdef int answer_all(Batch *batch, const Serving *serving, int count) noexcept nogil:
     """Answer the packets that were read; how many replies `send_all` has to send."""
-    cdef Parsed *parsed = &batch.parsed
-    cdef msghdr *asked
+    cdef Asked *asked = batch.asked
+    cdef msghdr *message
     cdef Moment moment
     cdef Trace trace
     cdef bint missed = False
@@ -80,47 +79,42 @@ cdef int answer_all(Batch *batch, const Serving *serving, int count) noexcept no
     cdef int at
     cdef int replies = 0
     for at in range(count):
-        parsed.sizes[at] = batch.received[at].msg_len
-        parsed.sources[at] = _source(&batch.received[at].msg_hdr, batch.v6, &parsed.source_sizes[at])
-    parse_all(serving, parsed, count, batch.geometry)
+        asked[at].size = batch.received[at].msg_len
+        asked[at].source = _source(&batch.received[at].msg_hdr, batch.v6, &asked[at].source_size)
+    parse_all(serving.tables, asked, count, batch.geometry)
     take_time(&moment)
     for at in range(count):
-        asked = &batch.received[at].msg_hdr
+        message = &batch.received[at].msg_hdr
         batch.random += 0x9E3779B97F4A7C15u
-        size = metered(batch.cells, batch.ring, serving, &moment, parsed.packets[at], &parsed.queries[at],
-                       parsed.verdicts[at], parsed.clients[at], parsed.sources[at], parsed.source_sizes[at],
-                       mix64(batch.random), batch.outs + replies * <size_t>OUT_STRIDE, &trace)
+        size = metered(batch.cells, batch.ring, serving, &moment, &asked[at], mix64(batch.random),
+                       batch.outs + replies * <size_t>OUT_STRIDE, &trace)
         if size > 0:
             batch.out_iov[replies].iov_len = <size_t>size
-            batch.replies[replies].msg_hdr.msg_name = asked.msg_name
-            batch.replies[replies].msg_hdr.msg_namelen = asked.msg_namelen
+            batch.replies[replies].msg_hdr.msg_name = message.msg_name
+            batch.replies[replies].msg_hdr.msg_namelen = message.msg_namelen
             if batch.wildcard:
-                batch.replies[replies].msg_hdr.msg_controllen = _from(asked, batch.from_controls[replies])
+                batch.replies[replies].msg_hdr.msg_controllen = _from(message, batch.from_controls[replies])
             replies += 1
             if trace.service != NONE32:
                 batch.geometry = trace.client.geometry
         elif size == MISS_SIZE:
-            if _keep(batch, asked, batch.received[at].msg_len):
+            if _keep(batch, message, asked[at].size):
                 missed = True
             else:
                 batch.cells.at[batch.cells.overflow] += 1
-        asked.msg_namelen = NAME
-        asked.msg_controllen = CONTROL if batch.wildcard else 0
+        message.msg_namelen = NAME
+        message.msg_controllen = CONTROL if batch.wildcard else 0
     if missed:
         eventfd_write(batch.wake_fd, 1)
     return replies
 
 
-cdef void parse_all(const Serving *serving, Parsed *parsed, int count, uint32_t geometry) noexcept nogil:
+cdef void parse_all(const Tables *tables, Asked *asked, int count, uint32_t geometry) noexcept nogil:
     """Parse a batch, and have on its way from memory what answering it will read."""
     cdef int at
     for at in range(count):
-        parsed.clients[at] = 0
-        if serving.limits != NULL:
-            parsed.clients[at] = client_of(serving.limits, parsed.sources[at], parsed.source_sizes[at])
-            prefetch(rows_of(serving.limits, parsed.clients[at]))  # the line of those who ask for what there is
-        parsed.verdicts[at] = parse(parsed.packets[at], parsed.sizes[at], &parsed.queries[at])
-    look_ahead(serving.tables, parsed.queries, parsed.verdicts, count, geometry)
+        asked[at].verdict = parse(asked[at].packet, asked[at].size, &asked[at].query)
+    look_ahead(tables, asked, count, geometry)
 
 
 cdef void take_time(Moment *moment) noexcept nogil:

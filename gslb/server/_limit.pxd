@@ -1,5 +1,10 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+cdef extern from * nogil:
+    uint32_t bswap32 "__builtin_bswap32"(uint32_t value)
+    uint64_t bswap64 "__builtin_bswap64"(uint64_t value)
 
 cdef enum Decision:
     PASS
@@ -30,6 +35,7 @@ cdef struct Limits:
     uint64_t owed_us  # saved and owed
     uint64_t step_us  # what one answer costs
     uint32_t slip
+    uint32_t sparing  # positive answers are looked at where these bits of a random number are 0
 
 cdef class CompiledLimiter:
     cdef Limits limits
@@ -38,7 +44,8 @@ cdef class CompiledLimiter:
     cdef Decision _decide(self, source, uint32_t kind, double now)
 
 cdef uint64_t client_of(const Limits *limits, const uint8_t *source, size_t size) noexcept nogil
-cdef Decision decide(const Limits *limits, uint64_t client, uint32_t kind, uint64_t now_us) noexcept nogil
+cdef Decision decide(const Limits *limits, uint64_t client, uint32_t kind, uint64_t answers,
+                     uint64_t now_us) noexcept nogil
 
 
 cdef inline Row *rows_of(const Limits *limits, uint64_t client) noexcept nogil:
@@ -47,3 +54,14 @@ cdef inline Row *rows_of(const Limits *limits, uint64_t client) noexcept nogil:
     Invariant: all kinds of one client find room there, so that none makes another forgotten.
     """
     return limits.rows + (client >> 32) % SETS * WAYS
+
+
+cdef inline uint64_t big_endian(const uint8_t *packed, size_t size) noexcept nogil:
+    """The number that 4 or 8 bytes are."""
+    cdef uint32_t word
+    cdef uint64_t wide
+    if size == 4:
+        memcpy(&word, packed, 4)
+        return bswap32(word)
+    memcpy(&wide, packed, 8)
+    return bswap64(wide)

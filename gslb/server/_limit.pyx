@@ -9,7 +9,6 @@ longest goes first, so the table is bounded.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 import ipaddress
 import os
@@ -20,23 +19,11 @@ from gslb.server.limit import ALWAYS, KINDS, TABLE_ROWS
 
 from gslb.answer._fast.draw cimport mix64
 
-cdef extern from * nogil:
-    uint32_t bswap32 "__builtin_bswap32"(uint32_t value)
-    uint64_t bswap64 "__builtin_bswap64"(uint64_t value)
+cdef enum:
+    SPARING = 64  # of the positive answers, as many as stand for one another where the rate is high; a power of two
 
 assert WAYS * SETS == TABLE_ROWS
 assert WAYS > len(KINDS)
-
-
-cdef inline uint64_t _big_endian(const uint8_t *packed, size_t size) noexcept nogil:
-    """The number that 4 or 8 bytes are."""
-    cdef uint32_t word
-    cdef uint64_t wide
-    if size == 4:
-        memcpy(&word, packed, 4)
-        return bswap32(word)
-    memcpy(&wide, packed, 8)
-    return bswap64(wide)
 
 
 cdef inline bint _allowed(const Limits *limits, uint64_t high, uint64_t low) noexcept nogil:
@@ -54,15 +41,16 @@ cdef uint64_t client_of(const Limits *limits, const uint8_t *source, size_t size
 
     IPv4 addresses count as IPv4-mapped ones do.
     """
-    cdef uint64_t high = 0 if size == 4 else _big_endian(source, 8)
-    cdef uint64_t low = 0xFFFF00000000u | _big_endian(source, 4) if size == 4 else _big_endian(source + 8, 8)
+    cdef uint64_t high = 0 if size == 4 else big_endian(source, 8)
+    cdef uint64_t low = 0xFFFF00000000u | big_endian(source, 4) if size == 4 else big_endian(source + 8, 8)
     if _allowed(limits, high, low):
         return 0
     return mix64((low >> 8 & 0xFFFFFF | <uint64_t>1 << 63 if size == 4 else high >> 8) ^ limits.secret) | 1
 
 
-cdef Decision decide(const Limits *limits, uint64_t client, uint32_t kind, uint64_t now_us) noexcept nogil:
-    """What becomes of an answer of a kind to a client.
+cdef Decision decide(const Limits *limits, uint64_t client, uint32_t kind, uint64_t answers,
+                     uint64_t now_us) noexcept nogil:
+    """What becomes of an answer of a kind to a client; it stands for so many ``answers``.
 
     Invariant: due times lie within `owed_us` of now, so a clock that jumps back blocks nobody for longer.
     """
@@ -88,7 +76,7 @@ cdef Decision decide(const Limits *limits, uint64_t client, uint32_t kind, uint6
     if row.key == key:
         due = min(max(row.state >> 16, now_us), now_us + limits.owed_us)
         over = row.state & 0xFFFF
-    due = min(due + limits.step_us, now_us + limits.owed_us)
+    due = min(due + limits.step_us * answers, now_us + limits.owed_us)
     over = 0 if due <= now_us + limits.saved_us else (over + 1 if over < 0xFFFF else 1)
     row.key = key
     row.state = due << 16 | over
@@ -116,6 +104,7 @@ cdef class CompiledLimiter:
         self.limits.saved_us = 1_000_000
         self.limits.owed_us = 1_000_000 + <uint64_t>(window_s * 1_000_000)
         self.limits.slip = slip
+        self.limits.sparing = SPARING - 1 if per_second >= workers * 8 * SPARING else 0
 
     def decide(self, source, kind, double now):
         """PASS, DROP or SLIP for an error of ``kind`` to ``source``; ``now`` is seconds of any steady clock."""
@@ -127,7 +116,7 @@ cdef class CompiledLimiter:
 
     cdef Decision _decide(self, source, uint32_t kind, double now):
         cdef const unsigned char[::1] packed = source
-        return decide(&self.limits, client_of(&self.limits, &packed[0], len(packed)), kind, <uint64_t>(now * 1_000_000))
+        return decide(&self.limits, client_of(&self.limits, &packed[0], len(packed)), kind, 1, <uint64_t>(now * 1_000_000))
 
 
 def _network(text):

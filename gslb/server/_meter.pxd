@@ -1,7 +1,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from gslb.answer._fast.query cimport Query, Verdict
+from gslb.answer._fast.query cimport Asked
 from gslb.answer._fast.reply cimport Snapshot, Trace
 from gslb.answer._fast.tables cimport Tables
 from gslb.server._limit cimport CompiledLimiter, Limits
@@ -78,6 +78,5 @@ cdef class Meters:
     cdef Ring ring
     cdef object _memory
 
-cdef Py_ssize_t metered(Cells *cells, Ring *ring, const Serving *serving, const Moment *moment, const uint8_t *packet,
-                        const Query *query, Verdict verdict, uint64_t client, const uint8_t *source,
-                        size_t source_size, uint64_t draw, uint8_t *out, Trace *trace) noexcept nogil
+cdef Py_ssize_t metered(Cells *cells, const Ring *ring, const Serving *serving, const Moment *moment, const Asked *asked,
+                        uint64_t draw, uint8_t *out, Trace *trace) noexcept nogil

@@ -4,8 +4,6 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-import numpy as np
-
 from gslb.answer._fast.reply import MISS_NAMES, OUTCOME_NAMES
 from gslb.server import cells as layout
 from gslb.server import ring as rings
@@ -13,7 +11,7 @@ from gslb.server import ring as rings
 from gslb.answer._fast cimport layout as rows
 from gslb.answer._fast.draw cimport mix64
 from gslb.answer._fast.reply cimport MISS_SIZE, Trace, reply, slip
-from gslb.server._limit cimport DROP, PASS, POSITIVE, SLIP, CompiledLimiter, Decision, decide
+from gslb.server._limit cimport PASS, POSITIVE, SLIP, CompiledLimiter, big_endian, client_of, decide
 
 cdef extern from *:
     """
@@ -28,23 +26,22 @@ assert len(OUTCOME_NAMES) <= KINDS
 assert len(MISS_NAMES) <= REASONS
 
 
-cdef Py_ssize_t metered(Cells *cells, Ring *ring, const Serving *serving, const Moment *moment, const uint8_t *packet,
-                        const Query *query, Verdict verdict, uint64_t client, const uint8_t *source,
-                        size_t source_size, uint64_t draw, uint8_t *out, Trace *trace) noexcept nogil:
-    """Answer a packet that was parsed as `reply` does, limited, counted and logged; ``client`` is the limiter's.
+cdef Py_ssize_t metered(Cells *cells, const Ring *ring, const Serving *serving, const Moment *moment, const Asked *asked,
+                        uint64_t draw, uint8_t *out, Trace *trace) noexcept nogil:
+    """Answer a packet that was parsed as `reply` does, limited, counted and logged.
 
     Invariant: every packet that is no miss counts once as a query and once as a reply or as dropped.
     """
     cdef uint64_t *at = cells.at
-    cdef Py_ssize_t found
-    found = reply(serving.tables, packet, query, verdict, source, source_size, moment.now_s, draw, out, trace)
+    cdef Py_ssize_t found = reply(serving.tables, asked, moment.now_s, draw, out, trace)
     if found == MISS_SIZE:
         at[cells.missed[<int>trace.missed]] += 1
         return MISS_SIZE
     at[cells.fast] += 1
-    at[cells.queries[source_size == 16] + cells.qtype[trace.qtype if trace.qtype < QTYPES else 0]] += 1
-    if found and client and not trace.cookie_ok:
-        found = _limited(cells, serving, moment, packet, query, verdict, client, trace, found, out)
+    at[cells.queries[asked.source_size == 16] + cells.qtype[trace.qtype if trace.qtype < QTYPES else 0]] += 1
+    # Positive answers are only counted, and where the rate is high every so many stand for all.
+    if found and serving.limits != NULL and (trace.rcode or draw & serving.limits.sparing == 0):
+        found = _limited(cells, serving, moment, asked, trace, found, out)
     if found == 0:
         at[cells.dropped] += 1
         return 0
@@ -57,23 +54,27 @@ cdef Py_ssize_t metered(Cells *cells, Ring *ring, const Serving *serving, const 
     if trace.cookie_ok:
         at[cells.cookies_valid] += 1
     if ring.sample:
-        _log(ring, serving, moment, source, source_size, trace)
+        _log(ring, serving, moment, asked, trace)
     return found
 
 
-cdef Py_ssize_t _limited(Cells *cells, const Serving *serving, const Moment *moment, const uint8_t *packet,
-                         const Query *query, Verdict verdict, uint64_t client, const Trace *trace, Py_ssize_t found, uint8_t *out) noexcept nogil:
-    """Hold a reply to the rate: its size, that of a short one, or 0. Positive answers are only counted."""
-    cdef bint positive = trace.rcode == 0
-    cdef Decision decision
-    decision = decide(serving.limits, client, POSITIVE if positive else trace.rcode, moment.steady_us)
+cdef Py_ssize_t _limited(Cells *cells, const Serving *serving, const Moment *moment, const Asked *asked,
+                         const Trace *trace, Py_ssize_t found, uint8_t *out) noexcept nogil:
+    """Hold a reply to the rate: its size, that of a short one, or 0; a positive answer stays what it is."""
+    cdef Limits *limits = serving.limits
+    cdef uint64_t client
+    if trace.cookie_ok:
+        return found
+    client = client_of(limits, asked.source, asked.source_size)
+    if trace.rcode == 0:
+        if decide(limits, client, POSITIVE, limits.sparing + 1, moment.steady_us) != PASS:
+            cells.at[cells.limited[2]] += limits.sparing + 1
+        return found
+    decision = decide(limits, client, trace.rcode, 1, moment.steady_us)
     if decision == PASS:
         return found
-    if positive:
-        cells.at[cells.limited[2]] += 1
-        return found
     if decision == SLIP:
-        found = slip(serving.tables, packet, query, verdict, trace.rcode, out)
+        found = slip(serving.tables, asked, trace.rcode, out)
         if found:
             cells.at[cells.limited[1]] += 1
             return found
@@ -81,12 +82,12 @@ cdef Py_ssize_t _limited(Cells *cells, const Serving *serving, const Moment *mom
     return 0
 
 
-cdef void _log(Ring *ring, const Serving *serving, const Moment *moment, const uint8_t *source, size_t source_size,
+cdef void _log(const Ring *ring, const Serving *serving, const Moment *moment, const Asked *asked,
                const Trace *trace) noexcept nogil:
     """Write a record if the question is sampled. Invariant: `number` is 0 while the rest is torn."""
     cdef Record *record
     cdef uint64_t number
-    cdef uint64_t resolver = _address(source, source_size)
+    cdef uint64_t resolver = big_endian(asked.source, 4 if asked.source_size == 4 else 8)
     cdef uint64_t client = 0
     cdef bint steered = trace.service != rows.NONE32
     cdef int width
@@ -106,7 +107,7 @@ cdef void _log(Ring *ring, const Serving *serving, const Moment *moment, const u
     record.edge = 0xFFFF if trace.edge == rows.NONE32 else <uint16_t>trace.edge
     record.rcode = <uint8_t>trace.rcode
     record.service = trace.service
-    record.families = 2 if source_size == 16 else 0
+    record.families = 2 if asked.source_size == 16 else 0
     if steered:
         record.client = trace.client.address
         record.cls = trace.client.cls
@@ -117,14 +118,6 @@ cdef void _log(Ring *ring, const Serving *serving, const Moment *moment, const u
         record.families |= (1 if trace.client.family == 6 else 0) | (0 if trace.client.public else 4)
     publish(&record.number, number)
     publish(ring.written, number)
-
-
-cdef uint64_t _address(const uint8_t *source, size_t size) noexcept nogil:
-    cdef uint64_t found = 0
-    cdef size_t at
-    for at in range(4 if size == 4 else 8):
-        found = found << 8 | source[at]
-    return found
 
 
 cdef class Served:

@@ -10,11 +10,12 @@ from time import thread_time
 
 from gslb.answer._fast.draw cimport mix64
 from gslb.answer._fast.layout cimport NONE32
+from gslb.answer._fast.query cimport Asked
 from gslb.answer._fast.reply cimport MISS_SIZE, Trace, reply
 from gslb.answer._fast.tables cimport Tables
 from gslb.answer._fast.write cimport OUT_SIZE
-from gslb.server._batch cimport BATCH, Parsed, parse_all, take_time
-from gslb.server._meter cimport Meters, Moment, Served, Serving, metered
+from gslb.server._batch cimport BATCH, parse_all, take_time
+from gslb.server._meter cimport Meters, Moment, Served, metered
 
 cdef enum:
     ADDRESS = 16
@@ -30,8 +31,7 @@ def replay(Served served not None, Meters meters not None, packets, sources, int
     cdef size_t *size = <size_t *>calloc(count, sizeof(size_t))
     cdef size_t *source_size = <size_t *>calloc(count, sizeof(size_t))
     cdef const Tables *tables = served.serving.tables
-    cdef Serving bare = served.serving
-    cdef Parsed parsed
+    cdef Asked asked[BATCH]
     cdef uint8_t out[OUT_SIZE]
     cdef Trace trace
     cdef Moment moment
@@ -46,7 +46,6 @@ def replay(Served served not None, Meters meters not None, packets, sources, int
         packet[number], size[number] = <const uint8_t *><bytes>packets[number], len(packets[number])
         source_size[number] = len(sources[number])
         memcpy(source + ADDRESS * number, <const uint8_t *><bytes>sources[number], min(source_size[number], <size_t>ADDRESS))
-    bare.limits = NULL
     begun = thread_time()
     with nogil:
         for each in range(rounds):
@@ -54,19 +53,17 @@ def replay(Served served not None, Meters meters not None, packets, sources, int
             while begin < count:
                 size_ = <int>min(<size_t>BATCH, count - begin)
                 for at in range(size_):
-                    parsed.packets[at], parsed.sizes[at] = packet[begin + at], size[begin + at]
-                    parsed.sources[at], parsed.source_sizes[at] = source + ADDRESS * (begin + at), source_size[begin + at]
-                parse_all(&served.serving if metered_ else &bare, &parsed, size_, geometry)
+                    asked[at].packet, asked[at].size = packet[begin + at], size[begin + at]
+                    asked[at].source, asked[at].source_size = source + ADDRESS * (begin + at), source_size[begin + at]
+                parse_all(tables, asked, size_, geometry)
                 take_time(&moment)
                 for at in range(size_):
                     random += 0x9E3779B97F4A7C15u
                     if metered_:
-                        found = metered(&meters.cells, &meters.ring, &served.serving, &moment, parsed.packets[at],
-                                        &parsed.queries[at], parsed.verdicts[at], parsed.clients[at], parsed.sources[at],
-                                        parsed.source_sizes[at], mix64(random), out, &trace)
+                        found = metered(&meters.cells, &meters.ring, &served.serving, &moment, &asked[at], mix64(random),
+                                        out, &trace)
                     else:
-                        found = reply(tables, parsed.packets[at], &parsed.queries[at], parsed.verdicts[at],
-                                      parsed.sources[at], parsed.source_sizes[at], moment.now_s, mix64(random), out, &trace)
+                        found = reply(tables, &asked[at], moment.now_s, mix64(random), out, &trace)
                     answered += found != MISS_SIZE
                     if found > 0 and trace.service != NONE32:
                         geometry = trace.client.geometry

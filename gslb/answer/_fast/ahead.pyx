@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t
 
 from gslb.answer._fast.clients cimport row4_of
 from gslb.answer._fast.layout cimport NONE32, NameRow
-from gslb.answer._fast.query cimport ASKED
+from gslb.answer._fast.query cimport ASKED, Query
 from gslb.answer._fast.tables cimport index4_of
 
 cdef enum:
@@ -19,23 +19,22 @@ cdef enum:
     MOST = 128  # beginnings that are asked for; a search among more reads few of the others
 
 
-cdef void look_ahead(const Tables *tables, const Query *queries, const Verdict *verdicts, int count,
-                     uint32_t geometry) noexcept nogil:
+cdef void look_ahead(const Tables *tables, const Asked *asked, int count, uint32_t geometry) noexcept nogil:
     """Ask for what queries need; ``geometry`` is that of the services they are probably for."""
     cdef int at
     if geometry >= tables.catalog.geometry_rows:
         geometry = 0
     for at in range(count):
-        if verdicts[at] == ASKED:
-            prefetch(tables.catalog.name_slot + (queries[at].name_crc & tables.slot_mask))
-            if queries[at].ecs_size and queries[at].ecs_family == 1:
-                prefetch(index4_of(tables, queries[at].address4, geometry))
+        if asked[at].verdict == ASKED:
+            prefetch(tables.catalog.name_slot + (asked[at].query.name_crc & tables.slot_mask))
+            if asked[at].query.ecs_size and asked[at].query.ecs_family == 1:
+                prefetch(index4_of(tables, asked[at].query.address4, geometry))
     for at in range(count):
-        if verdicts[at] == ASKED:
-            _second(tables, &queries[at], geometry)
+        if asked[at].verdict == ASKED:
+            _second(tables, &asked[at].query, geometry)
     for at in range(count):
-        if verdicts[at] == ASKED:
-            _third(tables, &queries[at], geometry)
+        if asked[at].verdict == ASKED:
+            _third(tables, &asked[at].query, geometry)
 
 
 cdef inline void _second(const Tables *tables, const Query *query, uint32_t geometry) noexcept nogil:

@@ -31,4 +31,12 @@ cdef struct Query:
     uint32_t name_crc  # CRC-32 of the name
     uint8_t name[256]  # lower case
 
+cdef struct Asked:  # a packet, whence it came, and what it asks
+    const uint8_t *packet
+    size_t size
+    const uint8_t *source  # packed address
+    size_t source_size  # 4 or 16
+    Verdict verdict
+    Query query
+
 cdef Verdict parse(const uint8_t *packet, size_t size, Query *query) noexcept nogil

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gslb.answer._fast.clients cimport Client
-from gslb.answer._fast.query cimport Query, Verdict
+from gslb.answer._fast.query cimport Asked
 from gslb.answer._fast.tables cimport Bytes, Tables
 
 cdef enum Outcome:
@@ -57,8 +57,6 @@ cdef class Snapshot:
     cdef void _bytes(self, Bytes *to, data) except *
     cdef void _bind(self, Section *sections, arrays, wanted) except *
 
-cdef Py_ssize_t reply(const Tables *tables, const uint8_t *packet, const Query *query, Verdict verdict,
-                      const uint8_t *source, size_t source_size, uint32_t now_s, uint64_t draw, uint8_t *out,
+cdef Py_ssize_t reply(const Tables *tables, const Asked *asked, uint32_t now_s, uint64_t draw, uint8_t *out,
                       Trace *trace) noexcept nogil
-cdef Py_ssize_t slip(const Tables *tables, const uint8_t *packet, const Query *query, Verdict verdict, uint16_t rcode,
-                     uint8_t *out) noexcept nogil
+cdef Py_ssize_t slip(const Tables *tables, const Asked *asked, uint16_t rcode, uint8_t *out) noexcept nogil

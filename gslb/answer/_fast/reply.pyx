@@ -19,7 +19,7 @@ from gslb.answer._fast.crc cimport crc32
 from gslb.answer._fast.draw cimport pick
 from gslb.answer._fast.layout cimport STEERING_WIDTH, EdgeRow, NameRow, PolicyRow, RrsetRow, ServiceRow, ZoneRow
 from gslb.answer._fast.names cimport ABSENT, CUT, OUTSIDE, Found, find_name, rrset_of
-from gslb.answer._fast.query cimport ASKED, DROPPED, MISSED, REFUSAL, Query, Verdict, parse
+from gslb.answer._fast.query cimport ASKED, DROPPED, MISSED, REFUSAL, Asked, Query, parse
 from gslb.answer._fast.tables cimport Bytes
 from gslb.answer._fast.write cimport FIXED4, FIXED6, NSID_MOST, OUT_SIZE, Message, addresses, begin, finish, put, refuse
 
@@ -41,13 +41,13 @@ cdef struct Answer:
     const Bytes *extended  # an extended error, or NULL
 
 
-cdef Py_ssize_t reply(const Tables *tables, const uint8_t *packet, const Query *query, Verdict verdict,
-                      const uint8_t *source, size_t source_size, uint32_t now_s, uint64_t draw, uint8_t *out,
+cdef Py_ssize_t reply(const Tables *tables, const Asked *asked, uint32_t now_s, uint64_t draw, uint8_t *out,
                       Trace *trace) noexcept nogil:
     """Answer a packet that was parsed: bytes written to ``out`` (OUT_SIZE of them), 0: no reply, MISS_SIZE: the engine.
 
     Invariant: ``trace`` is whole unless it is a miss.
     """
+    cdef const Query *query = &asked.query
     cdef Message message
     cdef Answer answer
     trace.qtype = 0
@@ -55,13 +55,13 @@ cdef Py_ssize_t reply(const Tables *tables, const uint8_t *packet, const Query *
     trace.service = layout.NONE32
     trace.edge = layout.NONE32
     trace.fail_open = trace.cookie_ok = False
-    if verdict == DROPPED:
+    if asked.verdict == DROPPED:
         return 0
     trace.missed = MISS_UNUSUAL
-    if verdict == MISSED:
+    if asked.verdict == MISSED:
         return MISS_SIZE
-    begin(&message, out, packet, query)
-    if verdict == REFUSAL:
+    begin(&message, out, asked.packet, query)
+    if asked.verdict == REFUSAL:
         trace.rcode = query.rcode
         trace.outcome = OUT_FORMERR
         if query.rcode == codes.NOTIMP:
@@ -80,29 +80,28 @@ cdef Py_ssize_t reply(const Tables *tables, const uint8_t *packet, const Query *
         return MISS_SIZE
     if query.qtype == codes.AXFR or query.qtype == codes.IXFR or query.qclass != codes.CLASS_IN:
         _refused(&answer, trace)
-    elif not _answer(tables, query, source, source_size, draw, &message, &answer, trace):
+    elif not _answer(tables, query, asked.source, asked.source_size, draw, &message, &answer, trace):
         return MISS_SIZE
     trace.rcode = answer.rcode
     return <Py_ssize_t>finish(
-        &message, tables, query, source, source_size, now_s, answer.rcode, answer.authoritative, answer.scope,
+        &message, tables, query, asked.source, asked.source_size, now_s, answer.rcode, answer.authoritative, answer.scope,
         NULL if answer.extended == NULL else answer.extended.at,
         0 if answer.extended == NULL else answer.extended.size, &trace.cookie_ok,
     )
 
 
-cdef Py_ssize_t slip(const Tables *tables, const uint8_t *packet, const Query *query, Verdict verdict, uint16_t rcode,
-                     uint8_t *out) noexcept nogil:
+cdef Py_ssize_t slip(const Tables *tables, const Asked *asked, uint16_t rcode, uint8_t *out) noexcept nogil:
     """An error as an empty answer with TC set, to send a client of good faith to TCP; 0 where that cannot help."""
-    cdef Query asked
+    cdef Query query
     cdef Message message
     cdef bint unused = False
-    if verdict != ASKED:
+    if asked.verdict != ASKED:
         return 0
-    asked = query[0]
-    asked.limit = asked.cookie_size = 0
-    asked.nsid = False
-    begin(&message, out, packet, &asked)
-    return <Py_ssize_t>finish(&message, tables, &asked, NULL, 0, 0, rcode, False, 0, NULL, 0, &unused)
+    query = asked.query
+    query.limit = query.cookie_size = 0
+    query.nsid = False
+    begin(&message, out, asked.packet, &query)
+    return <Py_ssize_t>finish(&message, tables, &query, NULL, 0, 0, rcode, False, 0, NULL, 0, &unused)
 
 
 cdef void _refused(Answer *answer, Trace *trace) noexcept nogil:
@@ -306,12 +305,12 @@ cdef class Snapshot:
         cdef const unsigned char[::1] address = source
         cdef uint8_t out[OUT_SIZE]
         cdef Trace trace
-        cdef Query query
-        cdef const uint8_t *begin = &data[0] if len(data) else NULL
-        cdef Verdict verdict = parse(begin, len(data), &query)
+        cdef Asked asked
         cdef Py_ssize_t size
-        size = reply(&self.tables, begin, &query, verdict, &address[0], len(address), <uint32_t>(now_s & 0xFFFFFFFF),
-                     draw, out, &trace)
+        asked.packet, asked.size = &data[0] if len(data) else NULL, len(data)
+        asked.source, asked.source_size = &address[0], len(address)
+        asked.verdict = parse(asked.packet, asked.size, &asked.query)
+        size = reply(&self.tables, &asked, <uint32_t>(now_s & 0xFFFFFFFF), draw, out, &trace)
         if size == MISS_SIZE:
             return fast.MISS
         return None if size == 0 else out[:size]
