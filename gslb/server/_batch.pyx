@@ -78,6 +78,7 @@ cdef int answer_all(Batch *batch, const Serving *serving, int count) noexcept no
     cdef Py_ssize_t size
     cdef int at
     cdef int replies = 0
+    cdef int misses = 0
     for at in range(count):
         asked[at].size = batch.received[at].msg_len
         asked[at].source = _source(&batch.received[at].msg_hdr, batch.v6, &asked[at].source_size)
@@ -98,12 +99,14 @@ cdef int answer_all(Batch *batch, const Serving *serving, int count) noexcept no
             if trace.service != NONE32:
                 batch.geometry = trace.client.geometry
         elif size == MISS_SIZE:
+            misses += 1
             if _keep(batch, message, asked[at].size):
                 missed = True
             else:
                 batch.cells.at[batch.cells.overflow] += 1
         message.msg_namelen = NAME
         message.msg_controllen = CONTROL if batch.wildcard else 0
+    batch.cells.at[batch.cells.fast] += <uint64_t>(count - misses)
     if missed:
         eventfd_write(batch.wake_fd, 1)
     return replies

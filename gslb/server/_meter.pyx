@@ -30,14 +30,14 @@ cdef Py_ssize_t metered(Cells *cells, const Ring *ring, const Serving *serving, 
                         uint64_t draw, uint8_t *out, Trace *trace) noexcept nogil:
     """Answer a packet that was parsed as `reply` does, limited, counted and logged.
 
-    Invariant: every packet that is no miss counts once as a query and once as a reply or as dropped.
+    Invariant: every packet that is no miss counts once as a query and once as a reply or as dropped; that the compiled
+    path dealt with it is counted by the caller, for a batch at once.
     """
     cdef uint64_t *at = cells.at
     cdef Py_ssize_t found = reply(serving.tables, asked, moment.now_s, draw, out, trace)
     if found == MISS_SIZE:
         at[cells.missed[<int>trace.missed]] += 1
         return MISS_SIZE
-    at[cells.fast] += 1
     at[cells.queries[asked.source_size == 16] + cells.qtype[trace.qtype if trace.qtype < QTYPES else 0]] += 1
     # Positive answers are only counted, and where the rate is high every so many stand for all.
     if found and serving.limits != NULL and (trace.rcode or draw & serving.limits.sparing == 0):

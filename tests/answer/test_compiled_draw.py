@@ -146,6 +146,18 @@ def test_rows(what: str, row: Row, answers: int, spread: int, hashes: str) -> No
         assert drawn(net, packet(asks(NAME)), seed) == draw.pick(*row, held, seed, answers, spread, NAME)
 
 
+@pytest.mark.parametrize("hash_len", [0, 1, 63, 64])
+def test_lengths_of_an_ipv6_hash(hash_len: int) -> None:
+    net = steered(by_hand(16, [1] * 16, [65536] * 16), hash_len6=hash_len)
+    for number in range(30):
+        address = draw.mix64(number) >> 3 | 1 << 61  # a public one
+        asked = edns(subnet(2, 64, address.to_bytes(8)), question=asks(NAME))
+        seed = draw.seed_of(NAME, 6, address, hash_len)
+        assert drawn(net, asked) == draw.pick(
+            range(16), [0] * 16, [1] * 16, [65536] * 16, BASE.catalog.edge_hashes, seed, 1, 0, NAME
+        )
+
+
 @st.composite
 def rows(draw_: Any) -> tuple[Row, list[int]]:
     """A row of 2 to 16 edges, and the hashes of all edges, some of which are alike."""

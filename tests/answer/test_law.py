@@ -12,7 +12,7 @@ import pytest
 from gslbtest import network
 from gslbtest.agreement import parsed_alike
 from gslbtest.examples import examples
-from gslbtest.packets import COOKIE, asks, edns, option, subnet
+from gslbtest.packets import COOKIE, NSID, asks, edns, option, subnet
 from gslbtest.query_rows import ROWS, Row
 from gslbtest.questions import CLIENT, FOREIGN, SECRETS, draws, questions, sources, times_s
 from gslbtest.smallworlds import KNOWN, NOW_MS, Small, smalls, states
@@ -80,7 +80,7 @@ def test_worlds() -> None:
 
 
 @pytest.mark.soak
-@settings(deadline=None, max_examples=2000, suppress_health_check=PATIENT)
+@settings(deadline=None, max_examples=500, suppress_health_check=PATIENT)
 @given(smalls(), st.data())
 def test_many_worlds(small: Small, data: st.DataObject) -> None:
     ask_worlds(small, data, set())
@@ -125,6 +125,34 @@ def test_every_age_of_a_cookie(both: World, secret: bytes, border_s: int) -> Non
                     query = edns(option(COOKIE, CLIENT + sent), question=asks(b"\4only\4live\7example\0"))
                     both.ask(query, source, now_s=now_s)
                     assert not both.misses(query, source)
+
+
+def test_every_size_that_a_client_takes() -> None:
+    """The first reply that fits is as long as the client takes."""
+    net = world(network.ZONES, network.TABLES, identity=Identity(server_id=b"n" * 500))
+    whole = set[bool]()
+    for size in range(512, 800):
+        query = edns(option(NSID), question=asks(b"\5paris\4live\7example\0"), size=size)
+        reply = net.ask(query)
+        assert reply is not None
+        assert not net.misses(query)
+        whole.add(reply[2] & 2 == 0)
+    assert whole == {True, False}
+
+
+def test_aliases_that_do_not_fit() -> None:
+    """Eight of them are longer than what is sent; where they end is told all the same."""
+    long = ".".join(("x" * 63, "y" * 63, "z" * 63))
+    records = "".join(f"  {at}.{long}: {{CNAME: {at + 1}.{long}}}\n" for at in range(8))
+    zone = "zone: live.example.\nsoa: {mname: ns1, rname: h}\nrecords:\n  '@': {NS: ns1.other.test.}\n" + records
+    net = world({**network.ZONES, "zones/live.example.yaml": zone, "zones/child.yaml": zone.replace("live", "other")})
+    labels = b"".join(b"\x3f" + letter * 63 for letter in (b"x", b"y", b"z"))
+    codes = set[int]()
+    for first in range(8):
+        reply = net.ask(edns(question=asks(b"\1%d" % first + labels + b"\4live\7example\0")))
+        assert reply is not None
+        codes.add(reply[3] & 15)
+    assert codes == {3}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.rule}, {row.case}")

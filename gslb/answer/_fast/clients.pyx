@@ -17,31 +17,32 @@ cdef enum:
 
 
 cdef inline size_t _above4(const uint32_t *starts, size_t begin, size_t end, uint32_t value) noexcept nogil:
-    """The first of ascending ``starts`` from ``begin`` that is above a value, ``end`` where none is."""
+    """The first of ascending ``starts`` from ``begin`` that is above a value, ``end`` where none is.
+
+    Without a branch on what is read: half of the guesses would be wrong.
+    """
     cdef size_t size = end - begin
     cdef size_t half
-    while size > 0:
+    if size == 0:
+        return begin
+    while size > 1:
         half = size >> 1
-        if starts[begin + half] <= value:
-            begin += half + 1
-            size -= half + 1
-        else:
-            size = half
-    return begin
+        begin += half if starts[begin + half - 1] <= value else 0
+        size -= half
+    return begin + (1 if starts[begin] <= value else 0)
 
 
 cdef inline size_t _above6(const uint64_t *starts, size_t begin, size_t end, uint64_t value) noexcept nogil:
     """The same for upper halves of IPv6 addresses."""
     cdef size_t size = end - begin
     cdef size_t half
-    while size > 0:
+    if size == 0:
+        return begin
+    while size > 1:
         half = size >> 1
-        if starts[begin + half] <= value:
-            begin += half + 1
-            size -= half + 1
-        else:
-            size = half
-    return begin
+        begin += half if starts[begin + half - 1] <= value else 0
+        size -= half
+    return begin + (1 if starts[begin] <= value else 0)
 
 
 cdef inline uint64_t _number(const uint8_t *packed, int size) noexcept nogil:

@@ -54,7 +54,7 @@ STATIC = """
   ns.del: {A: 198.51.100.53}
   sub: {NS: [ns1], DS: "12345 13 2 ${DIGEST}"}
 """.replace("${DIGEST}", "0123456789abcdef" * 4).replace(
-    "BIG", ", ".join(f'"{number:03d} {"x" * 120}"' for number in range(17))
+    "BIG", ", ".join(f'"{number:03d} {"x" * 120}"' for number in range(40))
 )
 
 
