@@ -38,4 +38,4 @@ cdef int receive(Batch *batch, int flags) noexcept nogil
 cdef int answer_all(Batch *batch, const Serving *serving, int count) noexcept nogil
 cdef void send_all(Batch *batch, int count) noexcept nogil
 cdef void parse_all(const Tables *tables, Asked *asked, int count, uint32_t geometry) noexcept nogil
-cdef void take_time(Moment *moment) noexcept nogil
+cdef void take_time(Moment *moment, bint exactly) noexcept nogil

@@ -37,6 +37,7 @@ def replay(Served served not None, Meters meters not None, packets, sources, int
     cdef Moment moment
     cdef uint64_t random = 1
     cdef uint64_t answered = 0
+    cdef uint64_t fast
     cdef uint32_t geometry = 0
     cdef size_t number, begin
     cdef int at, size_
@@ -56,7 +57,8 @@ def replay(Served served not None, Meters meters not None, packets, sources, int
                     asked[at].packet, asked[at].size = packet[begin + at], size[begin + at]
                     asked[at].source, asked[at].source_size = source + ADDRESS * (begin + at), source_size[begin + at]
                 parse_all(tables, asked, size_, geometry)
-                take_time(&moment)
+                take_time(&moment, metered_)
+                fast = 0
                 for at in range(size_):
                     random += 0x9E3779B97F4A7C15u
                     if metered_:
@@ -64,9 +66,12 @@ def replay(Served served not None, Meters meters not None, packets, sources, int
                                         out, &trace)
                     else:
                         found = reply(tables, &asked[at], moment.now_s, mix64(random), out, &trace)
-                    answered += found != MISS_SIZE
+                    fast += found != MISS_SIZE
                     if found > 0 and trace.service != NONE32:
                         geometry = trace.client.geometry
+                answered += fast
+                if metered_:
+                    meters.cells.at[meters.cells.fast] += fast
                 begin += BATCH
     spent = thread_time() - begun
     free(packet)

@@ -84,6 +84,10 @@ cdef extern from "<sys/mman.h>" nogil:
     enum:
         MADV_HUGEPAGE
 
+cdef extern from "<time.h>" nogil:
+    enum:
+        CLOCK_REALTIME_COARSE
+
 cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd_write(int fd, uint64_t value)
 

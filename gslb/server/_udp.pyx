@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# Invariant of this file: between `_take` and `_leave` a thread reads what `in_use` names, and `UdpThread.use` returns only
-# when no thread can still read what was served before.
+# Invariant of this file: from `_take` until `in_use` is cleared a thread reads what `in_use` names; `UdpThread.use` returns
+# only when no thread can still read what was served before.
 """Native UDP threads: one socket each, answered in batches without the interpreter."""
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from posix.signal cimport sigaction, sigaction_t, sigemptyset

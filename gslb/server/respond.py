@@ -14,7 +14,7 @@ import structlog
 from gslb.answer.engine import Trace
 from gslb.server import cells as layout
 from gslb.server import ring
-from gslb.server.limit import KINDS, PASS, SLIP
+from gslb.server.limit import KINDS, PASS, SLIP, Limits
 from gslb.server.log import Sparing
 from gslb.snapshot.layout import NONE32
 from gslb.wire import codes, edns, message
@@ -37,14 +37,6 @@ class Engine(Protocol):
     def reply(
         self, packet: bytes, source: bytes, *, now_s: int, draw: int, tcp: bool, trace: Trace
     ) -> bytes | None: ...
-
-
-class Limits(Protocol):
-    """What this module needs of a limiter: `gslb.server.limit.Limiter` or its compiled twin."""
-
-    def decide(self, source: bytes, kind: str, now: float) -> int: ...
-
-    def positive_is_over(self, source: bytes, now: float) -> bool: ...
 
 
 class Responder:

@@ -52,7 +52,7 @@ class World:
 
     async def edge(self, subnet: str = "198.51.100.0/24") -> list[str]:
         """The addresses of the service for a client."""
-        return addresses(await asyncio.to_thread(ask, self.port, "pull.live.example.", subnet=subnet))
+        return addresses(await asyncio.to_thread(ask, self.port, "pull.live.example.", subnet=subnet, again_s=5))
 
 
 @contextlib.asynccontextmanager
@@ -171,7 +171,7 @@ async def test_a_catalog_is_served_on_when_its_file_has_gone(
         assert opened(os.getpid(), tmp_path) == [f"{first} (deleted)"] * 2
         second = kept(tmp_path, small, 2)
         await world.snapshots.take(second, None)
-        assert opened(slot.pid, tmp_path) == [str(second)]
+        await until(lambda: opened(slot.pid, tmp_path) == [str(second)])
         assert opened(os.getpid(), tmp_path) == [str(second)] * 2
 
 

@@ -58,6 +58,7 @@ cdef inline void _third(const Tables *tables, const Query *query, uint32_t geome
     if row:
         entry = &tables.catalog.name[row - 1]
         prefetch(tables.catalog.name_bytes + entry.text)
+        prefetch(tables.catalog.name_bytes + entry.text + entry.length - 1)
         if entry.service != NONE32:
             prefetch(tables.catalog.service + entry.service)
     if query.ecs_size and query.ecs_family == 1:

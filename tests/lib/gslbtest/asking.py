@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 
 import dns.edns
+import dns.exception
 import dns.flags
 import dns.message
 import dns.query
@@ -28,8 +31,13 @@ def ask(
     rd: bool = False,
     rdclass: str = "IN",
     timeout_s: float = SOON_S,
+    again_s: float | None = None,
 ) -> dns.message.Message:
-    """One question and its answer, which dnspython has read back and matched to the question."""
+    """One question and its answer, which dnspython has read back and matched to the question.
+
+    ``again_s`` asks again after so long, as resolvers do, until ``timeout_s``: for what a process that is killed may
+    take with it.
+    """
     options = []
     if subnet is not None:
         address, _, length = subnet.partition("/")
@@ -39,6 +47,10 @@ def ask(
         query.use_edns(0, payload=1232, options=options)
     query.flags = dns.flags.Flag(dns.flags.RD if rd else 0)
     send = dns.query.tcp if tcp else dns.query.udp
+    until = time.monotonic() + timeout_s
+    while again_s is not None and time.monotonic() < until - again_s:
+        with contextlib.suppress(dns.exception.Timeout, OSError, EOFError):
+            return send(query, host, again_s, port, source=source)
     return send(query, host, timeout_s, port, source=source)
 
 
