@@ -7,7 +7,10 @@ answer too, and means that none is sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
+
+import numpy as np
+import numpy.typing as npt
 
 from gslb.errors import GslbError
 from gslb.snapshot.catalog import Catalog
@@ -71,3 +74,16 @@ def check_pair(catalog: Catalog, steering: Steering) -> None:
         and (not rows or arrays["edge"].max() < len(known["edge"]))
     ):
         raise GslbError("steering: it is not for this catalog")
+
+
+def index4(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[npt.NDArray[np.uint32], int]:
+    """Of every upper part of an IPv4 address and geometry, the first row that begins there or later; and the shift.
+
+    The index is as long as the longest table, within bounds: then a search among what is left is short.
+    """
+    starts = arrays["row4_start"]
+    counts = arrays["geometry"][["row4", "row4_count"]].tolist()
+    bits = min(18, max(16, max((count for _, count in counts), default=0).bit_length() - 2))
+    begins = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(32 - bits)
+    found = [first + np.searchsorted(starts[first : first + rows].astype(np.uint64), begins) for first, rows in counts]
+    return np.column_stack(found or [np.zeros(len(begins))]).astype(np.uint32).reshape(-1), 32 - bits

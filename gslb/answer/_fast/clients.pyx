@@ -16,24 +16,16 @@ cdef enum:
     NAT64 = 0x0064FF9B
 
 
-cdef inline size_t _above4(const uint32_t *starts, size_t begin, size_t end, uint32_t value) noexcept nogil:
+ctypedef fused Start:
+    uint32_t  # an IPv4 address
+    uint64_t  # the upper half of an IPv6 one
+
+
+cdef inline size_t _above(const Start *starts, size_t begin, size_t end, Start value) noexcept nogil:
     """The first of ascending ``starts`` from ``begin`` that is above a value, ``end`` where none is.
 
     Without a branch on what is read: half of the guesses would be wrong.
     """
-    cdef size_t size = end - begin
-    cdef size_t half
-    if size == 0:
-        return begin
-    while size > 1:
-        half = size >> 1
-        begin += half if starts[begin + half - 1] <= value else 0
-        size -= half
-    return begin + (1 if starts[begin] <= value else 0)
-
-
-cdef inline size_t _above6(const uint64_t *starts, size_t begin, size_t end, uint64_t value) noexcept nogil:
-    """The same for upper halves of IPv6 addresses."""
     cdef size_t size = end - begin
     cdef size_t half
     if size == 0:
@@ -64,12 +56,12 @@ cdef uint32_t _class_of(const Tables *tables, const GeometryRow *geometry, int f
     cdef size_t at
     cdef uint32_t node
     if family == 4:
-        at = _above4(tables.catalog.base4_start, 0, tables.catalog.base4_start_rows, <uint32_t>address) - 1
+        at = _above(tables.catalog.base4_start, 0, tables.catalog.base4_start_rows, <uint32_t>address) - 1
         node = tables.catalog.base4_node[at]
         while tables.catalog.node4_len[node] > length:
             node = tables.catalog.node4_parent[node]
         return tables.catalog.view_class[geometry.view + tables.catalog.node4_view[node]]
-    at = _above6(tables.catalog.base6_start, 0, tables.catalog.base6_start_rows, address) - 1
+    at = _above(tables.catalog.base6_start, 0, tables.catalog.base6_start_rows, address) - 1
     node = tables.catalog.base6_node[at]
     while tables.catalog.node6_len[node] > length:
         node = tables.catalog.node6_parent[node]
@@ -86,13 +78,13 @@ cdef bint _of_resolver(const Tables *tables, const GeometryRow *geometry, const 
     client.family, client.length = (4, 32) if size == 4 else (6, 64)
     client.address = _number(source, 4 if size == 4 else 8)
     if size == 4:
-        at = _above4(tables.catalog.resolver4_start, 0, tables.catalog.resolver4_start_rows, <uint32_t>client.address)
+        at = _above(tables.catalog.resolver4_start, 0, tables.catalog.resolver4_start_rows, <uint32_t>client.address)
         if at:
             row = tables.catalog.resolver4_row[at - 1]
     else:
         if _may_embed(client.address):
             return False
-        at = _above6(tables.catalog.resolver6_start, 0, tables.catalog.resolver6_start_rows, client.address)
+        at = _above(tables.catalog.resolver6_start, 0, tables.catalog.resolver6_start_rows, client.address)
         if at:
             row = tables.catalog.resolver6_row[at - 1]
     if row != layout.NONE32:
@@ -105,7 +97,7 @@ cdef bint _of_resolver(const Tables *tables, const GeometryRow *geometry, const 
 cdef size_t row4_of(const Tables *tables, uint32_t geometry, uint32_t address) noexcept nogil:
     """The row of a geometry that holds an IPv4 address. Invariant: the geometry's first row begins with 0.0.0.0."""
     cdef const uint32_t *index = index4_of(tables, address, geometry)
-    return _above4(tables.catalog.row4_start, index[0], index[tables.catalog.geometry_rows], address) - 1
+    return _above(tables.catalog.row4_start, index[0], index[tables.catalog.geometry_rows], address) - 1
 
 
 cdef bint locate(const Tables *tables, const ServiceRow *service, const uint8_t *name, size_t size, const Query *query,
@@ -134,7 +126,7 @@ cdef bint locate(const Tables *tables, const ServiceRow *service, const uint8_t 
         if _may_embed(client.address):
             return False
         row = geometry.row6 + geometry.row6_count
-        row = _above6(tables.catalog.row6_start, geometry.row6, row, client.address) - 1
+        row = _above(tables.catalog.row6_start, geometry.row6, row, client.address) - 1
         row_class, row_len = tables.catalog.row6_class[row], tables.catalog.row6_len[row]
         least = service.hash_len6
         if row_class == layout.CLASS_TAIL:

@@ -261,7 +261,7 @@ cdef class Snapshot:
         self.tables.slot_mask = <uint32_t>(self.tables.catalog.name_slot_rows - 1)
         self.tables.deepest = catalog.deepest
         same = former is not None and former.catalog is catalog
-        self.index4, self.shift = (former.index4, former.shift) if same else _index4(catalog.arrays)
+        self.index4, self.shift = (former.index4, former.shift) if same else fast.index4(catalog.arrays)
         self.tables.index4_shift = self.shift
         self.hashes = former.hashes if same else np.ascontiguousarray(catalog.arrays["edge"]["hash"])
         self.tables.index4 = <const uint32_t *>self._at(self.index4)
@@ -314,19 +314,6 @@ cdef class Snapshot:
         if size == MISS_SIZE:
             return fast.MISS
         return None if size == 0 else out[:size]
-
-
-def _index4(arrays):
-    """Of every upper part of an IPv4 address and geometry, the first row that begins there or later; and the shift.
-
-    The index is as long as the longest table, within bounds: then a search among what is left is short.
-    """
-    starts = arrays["row4_start"]
-    counts = arrays["geometry"][["row4", "row4_count"]].tolist()
-    bits = min(18, max(16, max((count for _, count in counts), default=0).bit_length() - 2))
-    begins = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(32 - bits)
-    found = [first + np.searchsorted(starts[first : first + count].astype(np.uint64), begins) for first, count in counts]
-    return np.column_stack(found or [np.zeros(len(begins))]).astype(np.uint32).reshape(-1), 32 - bits
 
 
 def fits():
