@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Protocol
 
 from gslb.wire import codes
 
@@ -70,14 +69,6 @@ class Buckets:
             del self._table[next(iter(self._table))]
         self._table[key] = (credit, now, over)
         return over
-
-
-class Limits(Protocol):
-    """What a `gslb.server.respond.Responder` needs of a limiter: `Limiter`, or its compiled twin."""
-
-    def decide(self, source: bytes, kind: str, now: float) -> int: ...
-
-    def positive_is_over(self, source: bytes, now: float) -> bool: ...
 
 
 class Limiter:

@@ -7,19 +7,22 @@ import os
 import random
 import time
 import zlib
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from gslb.answer.engine import Trace
 from gslb.server import cells as layout
 from gslb.server import ring
-from gslb.server.limit import KINDS, PASS, SLIP, Limits
+from gslb.server.limit import KINDS, PASS, SLIP, Limiter
 from gslb.server.log import Sparing
 from gslb.snapshot.layout import NONE32
 from gslb.wire import codes, edns, message
 from gslb.wire.query import Query, parse
 from gslb.wire.sections import HEADER, MalformedError, question_end
+
+if TYPE_CHECKING:
+    from gslb.server._limit import CompiledLimiter
 
 _QR, _OPCODE, _RD = 0x80, 0x78, 0x01  # of a header's third byte
 _NO_ROOM = 0
@@ -51,11 +54,13 @@ class Responder:
         self._catalog = 0
         self._engine: Engine | None = None
         self._edge_slots = memoryview(b"").cast("H")
-        self._limiter: Limits | None = None
+        self._limiter: Limiter | CompiledLimiter | None = None
         self._sparing = Sparing(structlog.get_logger("gslb.server"))
         self._draw = random.Random(os.urandom(32)).getrandbits
 
-    def use(self, engine: Engine, edge_slots: bytes, limiter: Limits | None, catalog: int = 0) -> None:
+    def use(
+        self, engine: Engine, edge_slots: bytes, limiter: Limiter | CompiledLimiter | None, catalog: int = 0
+    ) -> None:
         """Answer with ``engine`` from now on; ``edge_slots`` (u16 per edge row) are the counters of its edges.
 
         ``catalog`` is the number of its catalog in the query log.
