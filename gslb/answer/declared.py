@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,6 +45,7 @@ def files() -> dict[str, str]:
     return {"layout.pxd": _layout(), "codes.pxd": _codes()}
 
 
+@functools.cache
 def digest() -> int:
     """A checksum over the layout's rows and sections, by which compiled code knows that it was made for them."""
     return zlib.crc32(_body().encode())

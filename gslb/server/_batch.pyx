@@ -100,7 +100,7 @@ cdef int answer_all(Batch *batch, const Serving *serving, int count) noexcept no
                 batch.geometry = trace.client.geometry
         elif size == MISS_SIZE:
             misses += 1
-            if _keep(batch, message, asked[at].size):
+            if _keep(batch, message, &asked[at]):
                 missed = True
             else:
                 batch.cells.at[batch.cells.overflow] += 1
@@ -183,20 +183,17 @@ cdef void send_all(Batch *batch, int count) noexcept nogil:
             at += 1
 
 
-cdef bint _keep(Batch *batch, msghdr *asked, size_t size) noexcept nogil:
+cdef bint _keep(Batch *batch, msghdr *message, const Asked *asked) noexcept nogil:
     """Queue a packet for the engine; False where there is no room."""
-    cdef Miss *miss = room(&batch.misses, size)
-    cdef size_t source_size
-    cdef const uint8_t *source
+    cdef Miss *miss = room(&batch.misses, asked.size)
     if miss == NULL:
         return False
-    source = _source(asked, batch.v6, &source_size)
-    miss.size = <uint32_t>size
-    miss.name_size = min(<uint32_t>asked.msg_namelen, <uint32_t>NAME)
-    miss.source_at = <uint32_t>(source - <const uint8_t *>asked.msg_name)
-    miss.source_size = <uint32_t>source_size
-    memcpy(miss.name, asked.msg_name, miss.name_size)
-    miss.control_size = <uint32_t>_from(asked, miss.control) if batch.wildcard else 0
-    memcpy(<uint8_t *>miss + sizeof(Miss), asked.msg_iov.iov_base, size)
+    miss.size = <uint32_t>asked.size
+    miss.name_size = min(<uint32_t>message.msg_namelen, <uint32_t>NAME)
+    miss.source_at = <uint32_t>(asked.source - <const uint8_t *>message.msg_name)
+    miss.source_size = <uint32_t>asked.source_size
+    memcpy(miss.name, message.msg_name, miss.name_size)
+    miss.control_size = <uint32_t>_from(message, miss.control) if batch.wildcard else 0
+    memcpy(<uint8_t *>miss + sizeof(Miss), asked.packet, asked.size)
     publish(&batch.misses, miss)
     return True

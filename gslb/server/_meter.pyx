@@ -21,6 +21,9 @@ cdef extern from *:
     void publish "GSLB_PUBLISH"(uint64_t *at, uint64_t value) noexcept nogil  # after all that was written before
     void tear "GSLB_TEAR"(uint64_t *at) noexcept nogil  # 0, before all that is written after
 
+cdef uint64_t RESOLVER = rings.RESOLVER  # factors of the sample's hash
+cdef uint64_t CLIENT = rings.CLIENT
+
 assert rings.RECORD.itemsize == sizeof(Record)
 assert len(OUTCOME_NAMES) <= KINDS
 assert len(MISS_NAMES) <= REASONS
@@ -94,7 +97,7 @@ cdef void _log(const Ring *ring, const Serving *serving, const Moment *moment, c
     if steered and trace.client.public:
         width = 32 if trace.client.family == 4 else 64
         client = trace.client.address >> (width - min(<int>trace.client.scope, width)) if trace.client.scope else 0
-    if mix64(resolver * 0x9E3779B97F4A7C15u ^ client * 0xC2B2AE3D27D4EB4Fu ^ trace.qname) > ring.sample:
+    if mix64(resolver * RESOLVER ^ client * CLIENT ^ trace.qname) > ring.sample:
         return
     number = ring.written[0] + 1
     record = &ring.records[(number - 1) & ring.mask]

@@ -1,6 +1,6 @@
 """UDP on native threads: the compiled path answers without the interpreter, and leaves the rest to the event loop.
 
-Importing this module needs the compiled extensions; `available` in `gslb.server.worker` asks first.
+Importing this module needs the compiled extensions; `gslb.server.readers` does without where they are not there.
 """
 
 from __future__ import annotations

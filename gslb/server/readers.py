@@ -50,7 +50,7 @@ class Readers:
             structlog.get_logger("gslb.worker").info("UDP is answered on the reference path", reason=why)
         self._served: Served | None = None
         self._by_key: dict[int, list[UdpSocket | NativeUdp]] = {}
-        self._block_of: dict[NativeUdp, int] = {}
+        self._threads: dict[int, NativeUdp] = {}
 
     def limiter(self, rules: RateLimit | None, workers: int) -> Limiter | CompiledLimiter | None:
         """A limiter by some rules for this worker out of ``workers``."""
@@ -78,17 +78,17 @@ class Readers:
         self.responder.use(engine, edge_slots, limiter, catalog)
         if snapshot is not None:
             self._served = self._native.Served(snapshot, edge_slots, limiter, catalog)
-            for each in self._block_of:
+            for each in self._threads.values():
                 each.use(self._served)
 
     def read(self, loop: asyncio.AbstractEventLoop, key: int, sock: socket.socket) -> None:
         """Answer what comes in on a socket; something must be in use."""
-        block = next((each for each in range(1, cells.BLOCKS) if each not in self._block_of.values()), 0)
+        block = next((each for each in range(1, cells.BLOCKS) if each not in self._threads), 0)
         reader: UdpSocket | NativeUdp
         if self._served is not None and block:
             meters = self._native.meters(self._counters, self._rings, block)
             native: NativeUdp = self._native.NativeUdp(loop, sock, self.responder, meters, self._served)
-            self._block_of[native] = block
+            self._threads[block] = native
             reader = native
         else:
             reader = UdpSocket(loop, sock, self.responder)
@@ -102,7 +102,7 @@ class Readers:
     def drain(self) -> None:
         """Answer what has come in, for `DRAIN_S` at most, and close all."""
         until = time.monotonic() + DRAIN_S
-        for thread in self._block_of:
+        for thread in self._threads.values():
             thread.finish()  # so that they empty their sockets side by side
         for key in list(self._by_key):
             for each in self._by_key.pop(key):
@@ -116,4 +116,4 @@ class Readers:
 
     def _close(self, reader: UdpSocket | NativeUdp) -> None:
         reader.close()
-        self._block_of.pop(reader, None)  # type: ignore[arg-type]  # an UdpSocket is never in it
+        self._threads = {block: thread for block, thread in self._threads.items() if thread is not reader}

@@ -55,7 +55,7 @@ RECORD: Final = np.dtype(
 assert RECORD.itemsize == 64
 
 _MASK = (1 << 64) - 1
-_RESOLVER, _CLIENT = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F  # odd, so that nothing of either is lost
+RESOLVER, CLIENT = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F  # odd, so that nothing of either is lost
 _RECORD = struct.Struct("<QQQQIIIIIHHBBBBBBH")
 
 
@@ -78,7 +78,7 @@ def attach(fd: int) -> list[memoryview]:
 
 def sampled(sample: int, qname: int, resolver: int, client: int) -> bool:
     """Whether a question is written: the hash of the name's CRC-32, resolver, and client prefix cut to the scope."""
-    return mix64((resolver * _RESOLVER ^ client * _CLIENT ^ qname) & _MASK) <= most(sample)
+    return mix64((resolver * RESOLVER ^ client * CLIENT ^ qname) & _MASK) <= most(sample)
 
 
 def most(sample: int) -> int:
