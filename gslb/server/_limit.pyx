@@ -18,6 +18,7 @@ import numpy as np
 from gslb.server.limit import ALWAYS, KINDS, TABLE_ROWS
 
 from gslb.answer._fast.draw cimport mix64
+from gslb.answer._fast.numbers cimport big_endian
 
 cdef enum:
     SPARING = 64  # of the positive answers, as many as stand for one another where the rate is high; a power of two

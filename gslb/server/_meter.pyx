@@ -10,8 +10,9 @@ from gslb.server import ring as rings
 
 from gslb.answer._fast cimport layout as rows
 from gslb.answer._fast.draw cimport mix64
+from gslb.answer._fast.numbers cimport big_endian
 from gslb.answer._fast.reply cimport MISS_SIZE, Trace, reply, slip
-from gslb.server._limit cimport PASS, POSITIVE, SLIP, CompiledLimiter, big_endian, client_of, decide
+from gslb.server._limit cimport PASS, POSITIVE, SLIP, CompiledLimiter, client_of, decide
 
 cdef extern from *:
     """

@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from gslb.answer._fast cimport layout
 from gslb.answer._fast.draw cimport seed_of
 from gslb.answer._fast.layout cimport GeometryRow, PolicyRow, ResolverClientRow
+from gslb.answer._fast.numbers cimport big_endian
 from gslb.answer._fast.tables cimport index4_of
 
 cdef enum:
@@ -35,14 +36,6 @@ cdef inline size_t _above(const Start *starts, size_t begin, size_t end, Start v
         begin += half if starts[begin + half - 1] <= value else 0
         size -= half
     return begin + (1 if starts[begin] <= value else 0)
-
-
-cdef inline uint64_t _number(const uint8_t *packed, int size) noexcept nogil:
-    cdef uint64_t found = 0
-    cdef int at
-    for at in range(size):
-        found = found << 8 | packed[at]
-    return found
 
 
 cdef bint _may_embed(uint64_t hi) noexcept nogil:
@@ -76,7 +69,7 @@ cdef bint _of_resolver(const Tables *tables, const GeometryRow *geometry, const 
     cdef size_t at
     client.public = False
     client.family, client.length = (4, 32) if size == 4 else (6, 64)
-    client.address = _number(source, 4 if size == 4 else 8)
+    client.address = big_endian(source, 4 if size == 4 else 8)
     if size == 4:
         at = _above(tables.catalog.resolver4_start, 0, tables.catalog.resolver4_start_rows, <uint32_t>client.address)
         if at:
@@ -122,7 +115,7 @@ cdef bint locate(const Tables *tables, const ServiceRow *service, const uint8_t 
         least = service.hash_len4
     else:
         client.family = 6
-        client.address = _number(query.address, 8)
+        client.address = big_endian(query.address, 8)
         if _may_embed(client.address):
             return False
         row = geometry.row6 + geometry.row6_count

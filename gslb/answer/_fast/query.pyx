@@ -5,12 +5,13 @@
 Missed: compressed owners, a question for a cookie alone, IXFR's SOA, TSIG.
 """
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from gslb.answer._fast cimport codes
 from gslb.answer._fast.crc cimport crc32
 from gslb.answer._fast.cursor cimport Cursor, left, over, take, u8, u16
+from gslb.answer._fast.numbers cimport big_endian
 
 cdef enum Walk:
     GOOD
@@ -183,8 +184,7 @@ cdef Walk _subnet(Query *query) noexcept nogil:
         return MALFORMED
     memset(query.address, 0, 16)
     memcpy(query.address, query.ecs + 8, sent)
-    query.address4 = (<uint32_t>query.address[0] << 24 | <uint32_t>query.address[1] << 16
-                      | <uint32_t>query.address[2] << 8 | query.address[3])
+    query.address4 = <uint32_t>big_endian(query.address, 4)
     query.ecs_family = <uint8_t>family
     query.ecs_source = source
     return GOOD
