@@ -92,8 +92,9 @@ RTT_MS = (
     ("CN", "SC", "chinanet", {"can": 31, "sha": 36, "pek": 39, "sin": 90}),
 )
 
-HOURS = ((0, 4), (6, 3), (12, 10), (18, 7))  # hour of day (UTC), demand in tenths of the peak
-SERVICES = (("pull.live.example.", 8), ("near.live.example.", 2))  # share of a network's demand, in tenths
+# Demand: hour of day (UTC) and tenths of the peak; services and tenths of a network's peak.
+HOURS = ((0, 4), (6, 3), (12, 10), (18, 7))
+SERVICES = (("pull.live.example.", 8), ("near.live.example.", 2), ("planned.live.example.", 4))
 
 
 class _DatedWriter(MMDBWriter):

@@ -37,11 +37,19 @@ class Sheet:
     """A CSV table (RFC 4180; UTF-8 with or without a byte order mark, lines ending in LF or CRLF).
 
     The header names the columns, in any order. A record is one line: a quoted value may hold commas and quotes, not
-    line ends. What is wrong is gathered, and told by `finish`.
+    line ends. What is wrong is gathered, and told by `finish`. With ``others``, columns of other names are passed over,
+    but for those that look like one that is missing.
     """
 
     def __init__(
-        self, path: str, text: bytes, known: Sequence[str], required: Sequence[str], findings: Findings
+        self,
+        path: str,
+        text: bytes,
+        known: Sequence[str],
+        required: Sequence[str],
+        findings: Findings,
+        *,
+        others: bool = False,
     ) -> None:
         self.path = path
         self._text = text.removeprefix(b"\xef\xbb\xbf")
@@ -52,7 +60,7 @@ class Sheet:
         self._width = 0
         self._strip = b" " in self._text or b"\t" in self._text
         if self._decodes():
-            self._read_header(known, required)
+            self._read_header(known, required, others)
 
     @property
     def faults(self) -> int:
@@ -142,7 +150,7 @@ class Sheet:
             return False
         return True
 
-    def _read_header(self, known: Sequence[str], required: Sequence[str]) -> None:
+    def _read_header(self, known: Sequence[str], required: Sequence[str], others: bool) -> None:
         first = self._text.split(b"\n", 1)[0].decode().rstrip("\r")
         try:
             names = [name.strip() for name in next(csv.reader((first,), strict=True), [])]
@@ -164,7 +172,7 @@ class Sheet:
                 self._findings.error(self.path, 1, column, f"column {name!r} is named twice")
             elif name in known:
                 at[name] = index
-            else:
+            elif not others or not set(guessed[name]) <= set(names):
                 hint = f"did you mean {guessed[name][0]!r}?" if guessed[name] else f"known are {', '.join(known)}"
                 self._findings.error(self.path, 1, column, f"unknown column {name!r}; {hint}")
         for index, name in enumerate(names):  # read on as if it had been spelt right: one fault must not hide others

@@ -7,9 +7,7 @@ value is an unknown one; a column that is not there is empty throughout.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Collection
-from datetime import datetime
 from itertools import repeat
 from operator import itemgetter
 from typing import TypeVar
@@ -17,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from gslb.errors import Findings
-from gslb.geo import bulk, special
+from gslb.geo import bulk, special, values
 from gslb.geo.address import format_prefix, parse_prefix
 from gslb.geo.facts import TABLE, FactColumns, Facts, PrefixList
 from gslb.geo.isps import MAX_ASN, IspNames
@@ -36,11 +34,6 @@ DEMAND_COLUMNS = ("time", "service", "country", "region", "isp", "demand_bps")
 MAX_RTT_MS = 10_000
 
 _REMEMBERED = 1 << 17  # rows' facts: enough for tables that repeat theirs, little memory for those that do not
-
-_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
-_REGION = re.compile(r"[A-Z0-9]{1,3}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
-_SERVICE = re.compile(r"[!-~]{1,1000}")
 
 
 def read_networks(path: str, text: bytes, isps: IspNames, findings: Findings) -> Facts:
@@ -114,15 +107,15 @@ def read_rtt(
 
 
 def read_demand(path: str, text: bytes, isps: IspNames, findings: Findings) -> list[Demand]:
-    """`demand.csv`, in its order; rows of one key and time are kept apart."""
-    sheet = Sheet(path, text, DEMAND_COLUMNS, ("time", "service", "demand_bps"), findings)
+    """`demand.csv`, in its order; rows of one key and time are kept apart. Other columns are passed over."""
+    sheet = Sheet(path, text, DEMAND_COLUMNS, ("time", "service", "demand_bps"), findings, others=True)
     found = []
     for line, fields in sheet.rows():
         row = _Row(sheet, line, fields)
-        time_s = row.read("time", _time_s)
-        service = row.read("service", _service)
+        time_s = row.read("time", values.time_s)
+        service = row.read("service", values.service)
         country, region, isp = row.viewers(isps)
-        demand_bps = row.read("demand_bps", _demand_bps)
+        demand_bps = row.read("demand_bps", values.demand_bps)
         if time_s is None or service is None or country is None or region is None or isp is None:
             continue
         if demand_bps is not None:
@@ -149,8 +142,8 @@ class _Row:
     def viewers(self, isps: IspNames) -> tuple[str | None, str | None, str | None]:
         """Country, region and ISP, empty where the row does not tell them apart."""
         return (
-            self.read("country", _country),
-            self.read("region", _region),
+            self.read("country", values.country),
+            self.read("region", values.region),
             self.read("isp", lambda text: isps.read(text)[0] if text else ""),
         )
 
@@ -232,7 +225,7 @@ class _FactReader:
 
     def _place(self, line: int, fields: list[str], where: tuple[str, str]) -> tuple[int, int, int]:
         row = _Row(self._sheet, line, fields)
-        country, region = row.read("country", _country), row.read("region", _region)
+        country, region = row.read("country", values.country), row.read("region", values.region)
         if region and country == "":
             self._sheet.fault(line, "region", f"{region!r} stands without country")
             region = None
@@ -257,38 +250,18 @@ class _FactReader:
         return math.nan, math.nan
 
 
-def _number(text: str, low: float, high: float) -> float:
-    number = float(text) if _NUMBER.fullmatch(text) else None
-    if number is None or not low <= number <= high:
-        raise ValueError(f"{text!r} is not a number from {low} to {high}")
-    return number
-
-
 def _lat(text: str) -> float:
-    return _number(text, -90, 90)
+    return values.number(text, -90, 90)
 
 
 def _lon(text: str) -> float:
-    return _number(text, -180, 180)
+    return values.number(text, -180, 180)
 
 
 def _asn(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and 1 <= int(text) <= MAX_ASN):
         raise ValueError(f"{text!r} is not a number from 1 to {MAX_ASN}")
     return int(text)
-
-
-def _country(text: str) -> str:
-    if text and text not in CONTINENT_OF:
-        hint = f"; did you mean {text.upper()!r}?" if text.upper() in CONTINENT_OF else ""
-        raise ValueError(f"{text!r} is not an ISO 3166-1 country{hint}")
-    return text
-
-
-def _region(text: str) -> str:
-    if text and not _REGION.fullmatch(text):
-        raise ValueError(f"{text!r} is not an ISO 3166-2 code without its country, as 'SH' or '13'")
-    return text
 
 
 def _client_prefix(text: str) -> tuple[int, int, int]:
@@ -300,11 +273,11 @@ def _client_prefix(text: str) -> tuple[int, int, int]:
 
 
 def _share(text: str) -> float:
-    return _number(text, 0, 1)
+    return values.number(text, 0, 1)
 
 
 def _rtt_ms(text: str) -> float:
-    rtt_ms = _number(text, 0, MAX_RTT_MS)
+    rtt_ms = values.number(text, 0, MAX_RTT_MS)
     if rtt_ms == 0:
         raise ValueError(f"{text!r} is not above 0")
     return rtt_ms
@@ -314,22 +287,3 @@ def _pop(text: str) -> str:
     if not text:
         raise ValueError("is empty")
     return text
-
-
-def _time_s(text: str) -> int:
-    try:
-        if _TIME.fullmatch(text):
-            return int(datetime.fromisoformat(text).timestamp())
-    except ValueError:
-        pass
-    raise ValueError(f"{text!r} is not a time with its zone, as '2026-01-01T18:00:00Z'")
-
-
-def _service(text: str) -> str:
-    if not _SERVICE.fullmatch(text):
-        raise ValueError(f"{text!r} is not a name")
-    return text.lower().removesuffix(".") + "."
-
-
-def _demand_bps(text: str) -> int:
-    return int(_number(text, 0, 10**18))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gslb.model.dispatch import DispatchRules
+from gslb.model.events import Events
 from gslb.model.inventory import Edge, HealthRules, Isp, RateLimit
 
 NEAREST = "nearest"
@@ -75,7 +77,8 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """All of `zones/` after a check without errors; edges, pools and isps sorted by name."""
+    """All of `zones/` after a check without errors; edges, pools and isps sorted by name. ``dispatch`` and ``events``
+    act on published plans alone; servers do not read them."""
 
     zones: tuple[Zone, ...]
     edges: tuple[Edge, ...]
@@ -83,3 +86,5 @@ class Intent:
     isps: tuple[Isp, ...] = ()
     health: HealthRules = field(default_factory=HealthRules)
     rate_limit: RateLimit | None = None
+    dispatch: DispatchRules = field(default_factory=DispatchRules)
+    events: Events = field(default_factory=Events)

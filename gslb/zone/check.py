@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from gslb.errors import ConfigError, Findings
 from gslb.model.intent import Intent, Service, Zone
 from gslb.model.inventory import Isp
 from gslb.model.names import ROOT, to_text
-from gslb.zone import inventory, names, pools, records, services, zones
-from gslb.zone.models import EdgesModel, IspsModel, ZoneModel
+from gslb.zone import dispatching, events, inventory, names, pools, records, services, zones
+from gslb.zone.dispatch_models import DispatchModel, EventsModel
+from gslb.zone.models import EdgesModel, IspsModel, Model, ZoneModel
 from gslb.zone.nodes import Text, quote
 from gslb.zone.parse import parse
 from gslb.zone.reading import Reading, read
@@ -20,9 +22,15 @@ from gslb.zone.zonecheck import ZoneDraft, check_targets, check_zone
 EDGES = "edges.yaml"
 ISPS = "isps.yaml"
 NETWORKS = "networks.csv"
-RESERVED = (EDGES, ISPS, "slo.yaml", "dispatch.yaml", "contracts.yaml", "events.yaml")
-"""Names that no zone may have; the last four are read by other parts."""
+DISPATCH = "dispatch.yaml"
+EVENTS = "events.yaml"
+RESERVED = (EDGES, ISPS, "slo.yaml", DISPATCH, "contracts.yaml", EVENTS)
+"""Names that no zone may have."""
+PLANNING = (DISPATCH, EVENTS)
+"""Files that act on published plans alone: no catalog depends on them."""
 MAX_ZONES = 65535
+
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,10 @@ def check(files: Mapping[str, bytes], *, zones_dir: str | None = None) -> Checke
     pools.check_references(readings, findings)
     made_zones, included = _zones(readings, files, findings)
     _stray(found, folder, included, findings)
+    stock = dispatching.inventory_of(edges, made_edges)
+    rules = dispatching.rules(_read(DispatchModel, here.get(DISPATCH), files, findings), stock, findings)
+    known = _service_names(readings, made_zones)
+    coming = events.events(_read(EventsModel, here.get(EVENTS), files, findings), known, book, stock, findings)
     if edges is not None:
         all_services: list[Service] = [service for zone in made_zones for service in zone.services]
         pools.warn(readings, placed, made_edges, all_services, edges, findings)
@@ -76,6 +88,8 @@ def check(files: Mapping[str, bytes], *, zones_dir: str | None = None) -> Checke
         isps=book.isps,
         health=inventory.health_rules(edges.model),
         rate_limit=inventory.rate_limit(edges.model),
+        dispatch=rules,
+        events=coming,
     )
     return Checked(intent, findings, isps)
 
@@ -95,7 +109,7 @@ def _isps(
     shown: str | None, files: Mapping[str, bytes], findings: Findings
 ) -> tuple[inventory.IspBook, tuple[Isp, ...] | None]:
     before = len(findings.errors)
-    reading = read(IspsModel, parse(shown, files[shown], findings), findings) if shown is not None else None
+    reading = _read(IspsModel, shown, files, findings)
     book = inventory.isp_book(reading, findings)
     return book, book.isps if len(findings.errors) == before else None
 
@@ -105,8 +119,18 @@ def _edges(
 ) -> Reading[EdgesModel] | None:
     if shown is None:
         findings.error(str(folder / EDGES), 0, 0, "the file is missing")
+    return _read(EdgesModel, shown, files, findings)
+
+
+def _read(model: type[M], shown: str | None, files: Mapping[str, bytes], findings: Findings) -> Reading[M] | None:
+    return read(model, parse(shown, files[shown], findings), findings) if shown is not None else None
+
+
+def _service_names(readings: list[Reading[ZoneModel]], made: Sequence[Zone]) -> set[str] | None:
+    """The names of all services; None where a zone has faults that could hide one."""
+    if any(reading.faulty("services") or reading.faulty("zone") for reading in readings):
         return None
-    return read(EdgesModel, parse(shown, files[shown], findings), findings)
+    return {to_text(service.name) for zone in made for service in zone.services}
 
 
 def _zones(

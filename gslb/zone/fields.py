@@ -132,12 +132,16 @@ _ADDRESS6 = Reads(scalars.address6, {"type": "string", "format": "ipv6"})
 _RATE = Reads(scalars.rate, _pattern(scalars.RATE))
 _COUNTRY = Reads(scalars.country, _pattern("[A-Za-z]{2}"))
 _ISP = Reads(scalars.isp, _pattern(scalars.IDENTIFIER))
+_ISP_NAME = Reads(scalars.isp_name, _pattern(scalars.IDENTIFIER))
+_IDENTIFIER = Reads(scalars.identifier, _pattern(scalars.IDENTIFIER, {"type": "integer"}))
 _ASN = Reads(scalars.asn, _pattern(scalars.ASN, {"type": "integer"}))
 _PREFIX = Reads(scalars.prefix, {"type": "string"})
 _WORD = Reads(scalars.text, {"type": ["string", "number"]})
 
 Word = Annotated[str, _WORD]
-Identifier = Annotated[str, Reads(scalars.identifier, _pattern(scalars.IDENTIFIER, {"type": "integer"}))]
+Identifier = Annotated[str, _IDENTIFIER]
+Instant = Annotated[int, Reads(scalars.instant, {"type": "string", "format": "date-time"})]
+IspName = Annotated[str, _ISP_NAME]
 Seconds = Annotated[int, Reads(scalars.seconds, _pattern(scalars.DURATION, {"type": "integer", "minimum": 0}))]
 Fraction = Annotated[
     float, Reads(scalars.fraction, _pattern(scalars.FRACTION, {"type": "number", "minimum": 0, "maximum": 1}))
@@ -148,6 +152,7 @@ Country = Annotated[str, _COUNTRY]
 Region = Annotated[str, Reads(scalars.region, _pattern(scalars.REGION, {"type": "integer"}))]
 Weight = Annotated[int, whole(0, 65535)]
 
+Identifiers = Annotated[tuple[str, ...], Several(_IDENTIFIER, empty="an empty list names nothing")]
 Words = Annotated[tuple[str, ...], Several(_WORD)]
 Addresses4 = Annotated[tuple[bytes, ...], Several(_ADDRESS4)]
 Addresses6 = Annotated[tuple[bytes, ...], Several(_ADDRESS6)]

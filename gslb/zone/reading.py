@@ -80,7 +80,7 @@ def _tell(detail: ErrorDetails, model: type[Model], document: Document, findings
             reason = f'key "{location[-1]}" is missing' + (f" in {quote(names[-1])}" if names else "")
         case "extra_forbidden":
             node = way[-1][0]
-            known = tuple(_model_at(model, location[:-1]).model_fields)
+            known = tuple(field.alias or name for name, field in _model_at(model, location[:-1]).model_fields.items())
             reason = f"unknown key {quote(names[-1])}"
             reason += did_you_mean(names[-1], known) or f"; known are {', '.join(known)}"
         case "value_error" if location[-1] == "[key]":
@@ -94,6 +94,8 @@ def _tell(detail: ErrorDetails, model: type[Model], document: Document, findings
                     findings.error(document.path, item.line, item.column, f"{names[-1]}: {reason}")
                 return
             reason = f"{names[-1]}: {fault}"
+        case "tuple_type":
+            reason = f"{names[-1]}: {quote(detail['input'])} is not a list"
         case _:
             reason = f"{names[-1]}: {quote(detail['input'])} is not a mapping of keys to values"
     findings.error(document.path, node.line, node.column, reason)

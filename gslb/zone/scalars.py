@@ -10,6 +10,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -20,6 +21,7 @@ from gslb.zone.nodes import Items, Text, quote
 MAX_TTL_S = 2**31 - 1
 """RFC 2181 section 8."""
 
+INSTANT = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[Zz]|[+-]\d\d:\d\d)"
 DURATION = r"(0|[1-9]\d{0,9})([smhd]?)"
 RATE = r"(\d{1,12}(?:\.\d{1,9})?) ?(bps|kbps|Mbps|Gbps|Tbps)"
 FRACTION = r"(\d{1,3}(?:\.\d{1,9})?) ?(%?)"
@@ -109,6 +111,18 @@ def one_of(*words: str) -> Callable[[object], str]:
         raise ValueError(f"{quote(value)} is not one of {', '.join(words)}{did_you_mean(value, words)}")
 
     return read
+
+
+def instant(value: object) -> int:
+    """An RFC 3339 time with its zone, to the second → seconds since 1970."""
+    if found := _match(INSTANT, value):
+        try:
+            return int(datetime.fromisoformat(found[0].upper().replace(" ", "T")).timestamp())
+        except ValueError:
+            pass
+    raise ValueError(
+        f"{quote(value)} is not a time with its zone, such as 2026-01-01T18:00:00Z or 2026-01-01T18:00:00+08:00"
+    )
 
 
 def rate(value: object) -> int:
@@ -213,6 +227,14 @@ def isp(value: object) -> Text:
         if value.isdigit():
             raise ValueError(f'{quote(value)} is not an ISP; did you mean "AS{value}"?')
     raise ValueError(f"{quote(value)} is not an ISP: a name of isps.yaml, AS<number>, or any")
+
+
+def isp_name(value: object) -> Text:
+    """As `isp`, but for ``any``, which names none."""
+    found = isp(value)
+    if found == ANY_ISP:
+        raise ValueError(f"{quote(value)} is not an ISP: a name of isps.yaml, or AS<number>")
+    return found
 
 
 def listed(value: object) -> object:

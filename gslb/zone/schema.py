@@ -8,9 +8,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gslb.zone.dispatch_models import DispatchModel, EventsModel
 from gslb.zone.models import EdgesModel, IspsModel, Model, ZoneModel
 
-FILES: dict[str, type[Model]] = {"zone.json": ZoneModel, "edges.json": EdgesModel, "isps.json": IspsModel}
+FILES: dict[str, type[Model]] = {
+    "zone.json": ZoneModel,
+    "edges.json": EdgesModel,
+    "isps.json": IspsModel,
+    "dispatch.json": DispatchModel,
+    "events.json": EventsModel,
+}
 """The files of `zones/schema/` and the model each comes from."""
 
 

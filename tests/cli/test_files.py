@@ -70,7 +70,8 @@ def test_check_of_nothing(gslb, checkout) -> None:
 
 def test_schemas_are_written(gslb, checkout, repo: Path) -> None:
     done = gslb("check", "--write-schema", "made/schema")
-    assert done == (0, "made/schema/zone.json\nmade/schema/edges.json\nmade/schema/isps.json\n", "")
+    names = ("zone", "edges", "isps", "dispatch", "events")
+    assert done == (0, "".join(f"made/schema/{name}.json\n" for name in names), "")
     for path in (checkout / "made" / "schema").iterdir():
         assert json.loads(path.read_text())["$schema"].startswith("https://json-schema.org/")
 

@@ -119,6 +119,8 @@ def test_nothing_in_the_intent_remembers_files() -> None:
     def types(value: object) -> set[type]:
         if isinstance(value, tuple):
             return {type(value)}.union(*(types(each) for each in value))
+        if isinstance(value, dict):
+            return set().union(*(types(each) for pair in value.items() for each in pair))
         if hasattr(value, "__slots__") and type(value).__module__.startswith("gslb.model"):
             return set().union(*(types(getattr(value, name)) for name in value.__slots__))
         return {type(value)}
@@ -246,7 +248,7 @@ def test_a_zone_below_another() -> None:
 
 def test_other_files_are_passed_over_and_the_folder_is_found() -> None:
     files = {path.replace("zones/", "/etc/gslb/zones/"): text for path, text in FILES.items()}
-    for name in ("README.md", "networks.csv", "slo.yaml", "dispatch.yaml", "contracts.yaml", "events.yaml"):
+    for name in ("README.md", "networks.csv", "slo.yaml", "contracts.yaml"):
         files[f"/etc/gslb/zones/{name}"] = ": not YAML :\x00"
     assert checked(files).zones[0].path == "/etc/gslb/zones/live.example.yaml"
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gslb.zone import models
+from gslb.zone import dispatch_models, models
 from gslb.zone.check import check
 from gslb.zone.models import Model
 
-MODELS = [each for each in vars(models).values() if isinstance(each, type) and issubclass(each, Model)]
+FOUND = {**vars(models), **vars(dispatch_models)}
+MODELS = [each for each in FOUND.values() if isinstance(each, type) and issubclass(each, Model)]
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +22,10 @@ def page() -> str:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_key_is_there(model: type[Model], page: str) -> None:
-    for name, field in model.model_fields.items():
+    for python_name, field in model.model_fields.items():
+        name = field.alias or python_name
         assert re.search(rf"`{name}\b|[{{ ]{name}:", page), name
-        default = re.search(r"default: ([\d.]+)$", field.description or "")
+        default = re.search(r"default: ([\d.]+\w*)$", field.description or "")
         if default:
             assert re.search(rf"^\|[^|]*`{name}`[^|]*\|.*\| [^|]*{re.escape(default[1])}", page, re.MULTILINE) or (
                 model is models.HashLengths and default[1] in page
@@ -35,8 +37,7 @@ def test_the_files_of_the_page_are_sound(page: str) -> None:
         path: text.encode()
         for path, text in re.findall(r"^```(?:yaml)?\n[#;] (zones/\S+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     }
-    assert sorted(files) == [
-        f"zones/{n}" for n in ("edges.yaml", "isps.yaml", "live.example.yaml", "more.example.yaml", "static.zone")
-    ]
+    names = ("dispatch.yaml", "edges.yaml", "events.yaml", "isps.yaml", "live.example.yaml", "more.example.yaml")
+    assert sorted(files) == [f"zones/{name}" for name in (*names, "static.zone")]
     found = check(files)
     assert [str(each) for each in found.findings.errors + found.findings.warnings] == []
