@@ -48,6 +48,7 @@ class StoreState:
     time at which it was last seen. From ``gap_begin_ms`` to ``gap_end_ms`` nobody could write, or nobody did, for
     longer than `GAP_MS`: the newest such time, through which reports do not age; ``gap_begin_ms`` 0 where it is not
     known when it began, since the store was emptied. Both are 0 where there was none. ``overrides`` are keyed by id.
+    ``plan_base`` is the plan that ``plan`` is based on, while the store still keeps it; it is not kept on disk.
     """
 
     now_ms: int = 0
@@ -57,6 +58,7 @@ class StoreState:
     gap_end_ms: int = 0
     overrides: dict[str, Override] = field(default_factory=dict)
     plan: Plan | None = None
+    plan_base: Plan | None = None
 
     def heard_ms(self, received_ms: int) -> int:
         """When a report received at ``received_ms`` counts as heard: later by the part of the gap that it lay through.

@@ -1,27 +1,27 @@
 """Published plans: how a dispatcher puts weights into the store, and how servers read them. Zstandard over JSON.
 
-``{"format": 1, "version", "base", "issued_at_ms", "effective_at_ms", "hold_until_ms", "inputs": {NAME: {"age_s",
-"sha256"}}, "forced": [...], "rows": [[service, country, region, isp, [[edge, weight], …], [backup, …]], …]}``. The
-weights of a row sum to `PLAN_SUM`. Keys that are not known are let be; what the plan was made of (``inputs``,
-``forced``) is for people, and no server reads it.
+``{"format": 1, "version", "base", "issued_at_ms", "effective_at_ms", "hold_until_ms", "inputs", "forced", …, "rows":
+[[service, country, region, isp, [[edge, weight], …], [backup, …]], …]}``. The weights of a row sum to `PLAN_SUM`. What
+stands beside the rows is `gslb.plan.beside`'s. Keys that are not known are let be.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
 import zstandard
 
 from gslb.errors import FaultyError
 from gslb.model.geography import CONTINENT_OF
 from gslb.model.jsontext import decoded, is_whole, quoted
 from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+from gslb.plan import beside
 
 FORMAT: Final = 1
 MAX_TEXT: Final = 32 << 20
@@ -32,9 +32,9 @@ MAX_EDGES: Final = 16
 MAX_FAULTS: Final = 20
 """Faults that are told; reading ends there."""
 
-_MAX_LISTS: Final = 4_000_000  # more than `MAX_ROWS` need; so unpacked JSON stays below some hundreds of MB
+_MAX_LISTS: Final = 4_400_000  # more than `MAX_ROWS` need; so unpacked JSON stays below some hundreds of MB
 _MAX_MS: Final = (1 << 53) - 1
-_LEVEL: Final = 9
+_LEVEL: Final = 6
 _WINDOW: Final = MAX_TEXT  # memory that unpacking may take
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -70,26 +70,34 @@ def write(plan: Plan) -> tuple[bytes, str]:
 
     Raises `PlanError` where `read` would.
     """
-    told = {
-        "format": FORMAT,
-        "version": plan.version,
-        "base": plan.base,
-        **{key: getattr(plan, key) for key in _TIMES},
-        "inputs": {},
-        "forced": [],
-        "rows": [[*row[:4], [list(pair) for pair in row.primaries], list(row.backups)] for row in plan.rows],
-    }
+    told = _mapping(plan)
     _Reading(told).plan()
-    text = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    text = msgspec.json.encode(told)
     if len(text) > MAX_TEXT:
         raise PlanError(plan.version, [("rows", f"the plan has {len(text)} bytes; at most {MAX_TEXT} are read")])
     data = zstandard.ZstdCompressor(level=_LEVEL).compress(text)
     return data, hashlib.sha256(data).hexdigest()
 
 
+def check(plan: Plan) -> None:
+    """Raises `PlanError` where `write` would, but for a plan that is too long."""
+    _Reading(_mapping(plan)).plan()
+
+
 def is_version(text: str) -> bool:
     """Whether a plan may be named so."""
     return _NAME.fullmatch(text) is not None
+
+
+def _mapping(plan: Plan) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": plan.version,
+        "base": plan.base,
+        **{key: getattr(plan, key) for key in _TIMES},
+        **beside.mapping(plan),
+        "rows": [[*row[:4], [list(pair) for pair in row.primaries], list(row.backups)] for row in plan.rows],
+    }
 
 
 class _FullError(Exception):
@@ -104,6 +112,7 @@ class _Reading:
         self._faults: list[tuple[str, str]] = []
         self._version = ""
         self._names: dict[str, str] = {}  # one object for all that are equal: rows repeat the same few
+        self._edges: dict[str, str] = {}  # those that are fit to name an edge, likewise
 
     def plan(self) -> Plan:
         found = self._told.get("format")
@@ -130,11 +139,22 @@ class _Reading:
         for (before, early), (key, late) in pairwise(zip(_TIMES, times, strict=True)):
             if early is not None and late is not None and late < early:
                 self._fault(key, f"is before {before}")
-        for key, kind, rule in (("inputs", dict, "a mapping"), ("forced", list, "a list")):
-            if not isinstance(value := self._told.get(key, kind()), kind):
-                self._fault(key, f"{_quoted(value)} is not {rule}")
+        told, fault = self._told, self._fault
+        made_of, moved = beside.inputs(told, fault), beside.forced(told, fault)
+        edges, caps = beside.edges(told, fault), beside.caps(told, fault)
         issued_at_ms, effective_at_ms, hold_until_ms = (each or 0 for each in times)
-        return Plan(self._version, str(base), issued_at_ms, effective_at_ms, hold_until_ms, self._rows())
+        return Plan(
+            self._version,
+            str(base),
+            issued_at_ms,
+            effective_at_ms,
+            hold_until_ms,
+            self._rows(),
+            made_of,
+            moved,
+            edges,
+            caps,
+        )
 
     def _time(self, key: str) -> int | None:
         value = self._told.get(key)
@@ -151,6 +171,8 @@ class _Reading:
         if len(told) > MAX_ROWS:
             self._fault("rows", f"has {len(told)} rows; at most {MAX_ROWS} are read")
             return ()
+        demands = beside.demands(self._told, len(told), self._fault)
+        costs = beside.costs(self._told, len(told), self._fault)
         places: dict[tuple[str, str, str, str], int] = {}
         found = []
         for at, row in enumerate(told):
@@ -161,9 +183,14 @@ class _Reading:
             first = places.setdefault(key, at)
             if first != at:
                 self._fault(f"rows[{at}]", f"is of the same service, country, region and isp as rows[{first}]")
-            primaries = self._primaries(f"rows[{at}].weights", row[4])
-            backups = self._backups(f"rows[{at}].backups", row[5], {edge for edge, _ in primaries})
-            found.append(PlanRow(*key, primaries, backups))
+            primaries = self._fit(row[4]) or self._primaries(f"rows[{at}].weights", row[4])
+            taken = {edge for edge, _ in primaries}
+            backups = self._fit_backups(row[5], taken)
+            if backups is None:
+                backups = self._backups(f"rows[{at}].backups", row[5], taken)
+            if len(costs[at]) not in (0, len(primaries) + len(backups)):
+                self._fault(f"costs[{at}]", f"has {len(costs[at])} costs for {len(primaries) + len(backups)} edges")
+            found.append(PlanRow(*key, primaries, backups, demands[at], tuple(costs[at])))
         return tuple(found)
 
     def _key(self, at: int, row: list[Any]) -> tuple[str, str, str, str]:
@@ -182,6 +209,31 @@ class _Reading:
         service, country, region, isp = (self._one(str(each)) for each in (service, country, region, isp))
         return service, country, region, isp
 
+    def _fit(self, told: Any) -> tuple[tuple[str, int], ...]:
+        """The weights of a row in which all is well, as of nearly all; else nothing, for `_primaries` to say why."""
+        known, total = self._edges, 0
+        if type(told) is not list or len(told) > MAX_EDGES:
+            return ()
+        try:
+            found = tuple([(known[edge], weight) for edge, weight in told])
+        except (KeyError, TypeError, ValueError):  # among others of an edge that is met for the first time
+            return ()
+        for _, weight in found:
+            if type(weight) is not int or weight < 0:
+                return ()
+            total += weight
+        return found if total == PLAN_SUM and len(dict(found)) == len(found) else ()
+
+    def _fit_backups(self, told: Any, primaries: set[str]) -> tuple[str, ...] | None:
+        """As `_fit`; None where something may be wrong."""
+        if type(told) is not list or len(told) > MAX_EDGES:
+            return None
+        try:
+            found = tuple([self._edges[edge] for edge in told])
+        except (KeyError, TypeError):
+            return None
+        return found if len(primaries.union(found)) == len(primaries) + len(found) else None
+
     def _primaries(self, place: str, told: object) -> tuple[tuple[str, int], ...]:
         if not isinstance(told, list) or not 1 <= len(told) <= MAX_EDGES:
             self._fault(place, f"{_quoted(told)} is not a list of 1 to {MAX_EDGES} pairs of edge and weight")
@@ -194,7 +246,7 @@ class _Reading:
                 continue
             edge, weight = pair
             if self._edge(f"{place}[{at}]", edge, found):
-                found[self._one(edge)] = weight
+                found[self._edges.setdefault(edge, edge)] = weight
             if not is_whole(weight, PLAN_SUM):
                 self._fault(f"{place}[{at}]", f"{_quoted(weight)} is not a whole number from 0 to {PLAN_SUM}")
         if len(self._faults) == before and (total := sum(found.values())) != PLAN_SUM:
@@ -208,7 +260,7 @@ class _Reading:
         found: dict[str, int] = {}
         for at, edge in enumerate(told):
             if self._edge(f"{place}[{at}]", edge, primaries | found.keys()):
-                found[self._one(edge)] = at
+                found[self._edges.setdefault(edge, edge)] = at
         return tuple(found)
 
     def _edge(self, place: str, edge: object, others: Iterable[str]) -> bool:

@@ -8,11 +8,15 @@
     GET  /v1/overrides
     POST /v1/overrides?force=true|false
     DELETE /v1/overrides/ID
+    GET  /v1/plans /v1/plans/VERSION /v1/plans/current
+    POST /v1/plans?sha256=…&token=…
+    PUT  /v1/leases/NAME /v1/freeze
+    DELETE /v1/leases/NAME?holder=…
     GET, PUT /v1/edges/EDGE/report
 
 Under /v1 a request carries ``Authorization: Bearer <STATE/admin.token>``; reports are taken with
-STATE/report.token too. What is answered there says in ``gslb-clock-ms`` what the store's clock is, for those who write
-through this server.
+STATE/report.token too. A plan's body is what `gslb.plan.published` makes of it. What is answered there says in
+``gslb-clock-ms`` what the store's clock is, for those who write through this server.
 """
 
 from __future__ import annotations
@@ -31,10 +35,11 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from gslb.server import live, overrides, reports
+from gslb.server import live, overrides, publishing, reports
 from gslb.server.metrics import CONTENT_TYPE
 from gslb.server.overrides import Orders
 from gslb.server.patience import Limits
+from gslb.server.publishing import Publishing
 from gslb.server.refusal import Refused
 from gslb.server.reports import Reports
 from gslb.server.status import ReloadStatus, Status
@@ -42,6 +47,7 @@ from gslb.server.status import ReloadStatus, Status
 CODES = {"ok": 200, "pending": 409, "failed": 422, "starting": 503}
 """The HTTP code of what a reload came to."""
 CLOCK = "gslb-clock-ms"
+SHA256 = "gslb-sha256"
 
 _NO_TOKEN = "the admin token is missing or wrong"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -52,6 +58,7 @@ class Control(Protocol):
 
     reports: Reports
     orders: Orders
+    plans: Publishing
 
     @property
     def clock_ms(self) -> int:
@@ -85,6 +92,7 @@ def build_app(control: Control, token: str, report_token: str) -> FastAPI:
     _probes(app, control)
     app.include_router(_router(control, token))
     app.include_router(_orders(control, token))
+    app.include_router(_plans(control, token))
     # Pushed each second by every edge there is: past everything that FastAPI does for other paths.
     app.router.routes.insert(0, _reports(control, (token, report_token)))
 
@@ -162,6 +170,43 @@ def _orders(control: Control, token: str) -> APIRouter:
     @router.delete("/overrides/{name}")
     async def cancel(name: str) -> Response:
         return _json(control, await control.orders.cancel(name))
+
+    return router
+
+
+def _plans(control: Control, token: str) -> APIRouter:
+    router = _guarded(token)
+
+    @router.get("/plans")
+    async def kept() -> Response:
+        return _json(control, await control.plans.kept())
+
+    @router.get("/plans/{version}")
+    async def plan(version: str) -> Response:
+        data, sha256 = await control.plans.plan(version)
+        told = {CLOCK: str(control.clock_ms), SHA256: sha256}
+        return Response(data, 200, told, media_type="application/zstd")
+
+    @router.post("/plans")
+    async def publish(
+        request: Request,
+        sha256: Annotated[str, Query(max_length=64)] = "",
+        token: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
+    ) -> Response:
+        body = await _body(request, publishing.MAX_BODY)
+        return _json(control, await control.plans.publish(body, sha256, token))
+
+    @router.put("/leases/{name}")
+    async def take(name: str, request: Request) -> Response:
+        return _json(control, await control.plans.take(name, await _body(request, publishing.MAX_ORDER)))
+
+    @router.delete("/leases/{name}")
+    async def drop(name: str, holder: Annotated[str, Query(max_length=256)]) -> Response:
+        return _json(control, await control.plans.drop(name, holder))
+
+    @router.put("/freeze")
+    async def freeze(request: Request) -> Response:
+        return _json(control, await control.plans.freeze(await _body(request, publishing.MAX_ORDER)))
 
     return router
 

@@ -24,6 +24,7 @@ from gslb.server.fleet import Fleet
 from gslb.server.keeping import Keeper
 from gslb.server.listen import Opened, drops
 from gslb.server.overrides import Orders
+from gslb.server.publishing import Publishing
 from gslb.server.refusal import Refused
 from gslb.server.reload import Reloader
 from gslb.server.reports import Reports
@@ -60,7 +61,8 @@ class Control:
         """``at`` gives what was answered from at a time, in ms since 1970; it raises `GslbError` where nobody knows."""
         self.draining = False
         self.reports = Reports(store, self._is_known)
-        self.orders = Orders(store, lambda: snapshots.catalog)
+        self.plans = Publishing(store)
+        self.orders = Orders(store, lambda: snapshots.catalog, lambda: snapshots.plan)
         self.drawn = Drawn(lambda: fleet.counters, lambda: fleet.edge_slots)
         self._settings = settings
         self._listen = tuple(map(str, opened.endpoints))
@@ -113,6 +115,8 @@ class Control:
 
     def _live(self) -> Live:
         served = self._snapshots.served
+        plan, refusals = self._snapshots.plan, self._snapshots.refusals
+        note = served.steering.note if served else {}
         return Live(
             connected=self._store.connected,
             age_s=self._store.age_s,
@@ -120,9 +124,13 @@ class Control:
             clock_ms=self._store.clock_ms,
             faults=dict(self._store.faults),
             overrides=len(live.active(served.state.overrides.values(), served.now_ms)) if served else 0,
-            plan=str(served.steering.note.get("plan", "")) if served else "",
+            plan=str(note.get("plan", "")),
             saved_s=self._keeper.saved_s,
             not_saved=self._keeper.failed,
+            plan_age_s=time.time() - plan.issued_at_ms / 1000 if plan is not None else None,
+            plan_faded=float(note.get("faded", 0.0)),
+            plan_refused=refusals.now,
+            plan_refusals=dict(refusals.counts),
         )
 
     @property

@@ -11,6 +11,7 @@ import structlog
 
 from gslb.health import override as reading
 from gslb.model.override import Override
+from gslb.model.plan import Plan
 from gslb.model.report import StoreState
 from gslb.policy.override import cancelled, is_active
 from gslb.server.refusal import Refused, told_faults
@@ -25,10 +26,13 @@ STATES = ("scheduled", "active", "ended")
 class Orders:
     """Reads, writes and calls off overrides; one write at a time, so that each is checked against those before it."""
 
-    def __init__(self, store: Store, catalog: Callable[[], Catalog | None]) -> None:
-        """``catalog`` gives what is served."""
+    def __init__(
+        self, store: Store, catalog: Callable[[], Catalog | None], plan: Callable[[], Plan | None] | None = None
+    ) -> None:
+        """``catalog`` gives what is served, ``plan`` the plan that counts; the store's where it is not given."""
         self._store = store
         self._catalog = catalog
+        self._plan = plan
         self._lock = asyncio.Lock()
         self._log: Any = structlog.get_logger("gslb.overrides")
 
@@ -93,7 +97,9 @@ class Orders:
             held = await self._store.overrides()
         except StoreError as error:
             raise Refused(503, str(error)) from None
-        return dataclasses.replace(await self._store.state(), overrides={each.id: each for each in held})
+        state = await self._store.state()
+        plan = self._plan() if self._plan is not None else state.plan
+        return dataclasses.replace(state, overrides={each.id: each for each in held}, plan=plan)
 
     async def _write(self, override: Override, *, forced: bool) -> dict[str, Any]:
         try:

@@ -15,8 +15,10 @@ from gslb.errors import GslbError
 from gslb.health import override as override_reading
 from gslb.health import report as report_reading
 from gslb.model.override import Override
+from gslb.model.plan import Plan
 from gslb.model.report import Report
-from gslb.store.interface import Outcome, StoreError
+from gslb.store import admin_plans
+from gslb.store.interface import Freeze, Lease, Outcome, StoreError
 from gslb.store.redis_clock import StoreClock
 
 TIMEOUT_S: Final = 5.0
@@ -25,16 +27,22 @@ THREADS: Final = 4
 CLOCK: Final = "gslb-clock-ms"
 """The header of a reply that says what the store's clock is."""
 
+SHA256: Final = "gslb-sha256"
+"""The header of a reply that is a plan: the SHA-256 of it."""
+PLAN_TIMEOUT_S: Final = 30.0
+
 _REFUSED: Final = (400, 404, 409, 413, 422, 429)  # the request is at fault, not the server
 _JSON: Final = {"Content-Type": "application/json"}
 
 
 class Reply(NamedTuple):
-    """HTTP code, body, and the store's clock in ms since 1970, None where the reply does not say it."""
+    """HTTP code, body, the store's clock in ms since 1970, None where the reply does not say it, and the SHA-256 of a
+    plan, in hexadecimal."""
 
     code: int
     body: bytes
     clock_ms: int | None
+    sha256: str = ""
 
 
 class AdminPort:
@@ -47,16 +55,23 @@ class AdminPort:
         self._timeout_s = timeout_s
 
     def ask(
-        self, method: str, path: str, token: str | None, query: Mapping[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        token: str | None,
+        query: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
     ) -> Reply:
         """Wait for the reply. Raises `StoreError` where nobody answers in time, or the token is refused."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s or self._timeout_s)
         try:
             target = f"{path}?{urlencode(query, errors='surrogateescape')}" if query else path
             connection.request(method, target, body or None, headers | (_JSON if body else {}))
             response = connection.getresponse()
-            found = Reply(response.status, response.read(), _whole(response.getheader(CLOCK, "")))
+            clock_ms, sha256 = _whole(response.getheader(CLOCK, "")), response.getheader(SHA256, "")
+            found = Reply(response.status, response.read(), clock_ms, sha256)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise StoreError(f"no server answers on {self.place}: {reason}") from None
@@ -125,17 +140,83 @@ class AdminWriter:
         """As `Writer.override`; refused too where the server finds fault with it. ``reason`` tells everything."""
         return self._outcome(await self._ask("POST", "/v1/overrides", override_reading.text(override).encode()))
 
+    async def plan(self, version: str | None = None) -> Plan | None:
+        """As `Publisher.plan`."""
+        path = f"/v1/plans/{quote(version or admin_plans.CURRENT, safe='')}"
+        reply = await self._ask("GET", path, timeout_s=PLAN_TIMEOUT_S)
+        if reply.code == 404:
+            return None
+        self._check(reply)
+        try:
+            return await asyncio.to_thread(admin_plans.read, reply.body, reply.sha256)
+        except GslbError as error:
+            raise self._unreadable(error) from None
+
+    async def plan_versions(self) -> tuple[str, ...]:
+        """As `Publisher.plan_versions`."""
+        return (await self._plans()).versions
+
+    async def publish(self, plan: Plan, token: int | None = None) -> Outcome:
+        """As `Publisher.publish`."""
+        try:
+            data, sha256 = await asyncio.to_thread(admin_plans.write, plan)
+        except GslbError as error:
+            return Outcome(False, str(error))
+        query = {"sha256": sha256} | ({} if token is None else {"token": str(token)})
+        return self._outcome(await self._ask("POST", "/v1/plans", data, query, PLAN_TIMEOUT_S))
+
+    async def take_lease(self, name: str, holder: str, lasting_ms: int) -> Lease:
+        """As `Publisher.take_lease`."""
+        body = json.dumps({"holder": holder, "lasting_ms": lasting_ms}).encode()
+        reply = await self._ask("PUT", _lease_path(name), body)
+        if reply.code in _REFUSED:
+            raise GslbError(detail(reply))
+        self._check(reply)
+        try:
+            return admin_plans.read_lease(reply.body)
+        except ValueError as error:
+            raise self._unreadable(error) from None
+
+    async def drop_lease(self, name: str, holder: str) -> Outcome:
+        """As `Publisher.drop_lease`."""
+        return self._outcome(await self._ask("DELETE", _lease_path(name), query={"holder": holder}))
+
+    async def freeze(self, until_ms: int, author: str, reason: str) -> Outcome:
+        """As `Publisher.freeze`."""
+        body = json.dumps({"until_ms": until_ms, "author": author, "reason": reason}).encode()
+        return self._outcome(await self._ask("PUT", "/v1/freeze", body))
+
+    async def frozen(self) -> Freeze | None:
+        """As `Publisher.frozen`."""
+        return (await self._plans()).frozen
+
     async def close(self) -> None:
         """As `Writer.close`."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, method: str, path: str, body: bytes = b"") -> Reply:
+    async def _plans(self) -> admin_plans.Kept:
+        reply = await self._ask("GET", "/v1/plans")
+        self._check(reply)
+        try:
+            return admin_plans.read_kept(reply.body)
+        except ValueError as error:
+            raise self._unreadable(error) from None
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        query: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Reply:
         if self._closed:
             raise StoreError(f"the connection to the server on {self._port.place} is closed")
         sent_s = time.monotonic()
         loop = asyncio.get_running_loop()
-        reply = await loop.run_in_executor(self._threads, self._port.ask, method, path, self._token, None, body)
+        asked = (method, path, self._token, query, body, timeout_s)
+        reply = await loop.run_in_executor(self._threads, self._port.ask, *asked)
         if reply.clock_ms is not None:
             self._clock.told(reply.clock_ms / 1000, sent_s, time.monotonic())
         return reply
@@ -203,6 +284,10 @@ def _shown(url: str) -> str:
 
 def _report_path(edge: str) -> str:
     return f"/v1/edges/{quote(edge, safe='')}/report"
+
+
+def _lease_path(name: str) -> str:
+    return f"/v1/leases/{quote(name, safe='')}"
 
 
 def _whole(text: str) -> int | None:

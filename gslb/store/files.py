@@ -17,7 +17,7 @@ import stat
 import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ MAX_DEPTH = 4
 _TRIES = 5
 _PIECE_BYTES = 1 << 20
 _TABLES = ("resolvers.csv", "rtt.csv", "demand.csv")
+_NOT_BUILT = ("zones/dispatch.yaml", "zones/events.yaml", "data/demand.csv")
+"""What acts on published plans alone: an edit of it, or a fault in it, is nothing to a catalog."""
 _MEMO_SETTLES_NS = 2 * 10**9
 
 
@@ -48,7 +50,8 @@ class Sources:
 
     ``zone_files`` and ``tables`` map the path to show to the content: all files of `zones/`, networks.csv among them,
     and the CSV files of `data/`. ``databases`` are the MMDB files: the path to show and the one to open. ``digests``
-    maps ``zones/…`` and ``data/…``, wherever those lie, to SHA-256. ``findings`` tells what could not be read.
+    maps ``zones/…`` and ``data/…``, wherever those lie, to SHA-256, ``shown`` to the path to show. ``findings`` tells
+    what could not be read.
     """
 
     zone_files: dict[str, bytes]
@@ -56,6 +59,7 @@ class Sources:
     databases: tuple[tuple[str, Path], ...]
     digests: dict[str, str]
     findings: Findings
+    shown: dict[str, str] = field(default_factory=dict)
 
     @property
     def mmdb_paths(self) -> tuple[Path, ...]:
@@ -65,11 +69,22 @@ class Sources:
     @property
     def generation(self) -> bytes:
         """What a catalog made of these files is keyed by: 32 bytes from their names and contents, the layout's version
-        and this package's. Equal wherever the files are equal."""
+        and this package's. Equal wherever the files are equal; those that only dispatch reads do not count."""
         digest = hashlib.sha256(f"gslb {gslb.__version__} layout {layout.VERSION}\n".encode())
         for name, content in sorted(self.digests.items()):
+            if name in _NOT_BUILT:
+                continue
             digest.update(f"{content} {name}\n".encode("utf-8", "surrogateescape"))
         return digest.digest()
+
+    def of_catalog(self) -> Sources:
+        """The files that a catalog is made of: without those that only dispatch reads."""
+        left_out = {self.shown[name] for name in _NOT_BUILT if name in self.shown}
+        return replace(
+            self,
+            zone_files={path: text for path, text in self.zone_files.items() if path not in left_out},
+            tables={path: text for path, text in self.tables.items() if path not in left_out},
+        )
 
 
 def read_sources(zones: Path, data: Path, *, state: Path | None = None) -> Sources:
@@ -285,7 +300,8 @@ def _contents(listing: Mapping[str, _Found], findings: Findings, state: Path | N
         digests[name] = hashlib.sha256(content).hexdigest()
         (zone_files if name.startswith("zones/") else tables)[found.shown] = content
     memo.save()
-    return Sources(zone_files, tables, tuple(databases), digests, findings)
+    shown = {name: found.shown for name, found in listing.items()}
+    return Sources(zone_files, tables, tuple(databases), digests, findings, shown)
 
 
 class _Memo:

@@ -6,12 +6,12 @@
 --
 --   FCALL gslb_report   1 {gslb}:report:EDGE   1 FIELD VALUE [FIELD VALUE ...]
 --   FCALL gslb_override 1 {gslb}:override:ID   1 JSON
---   FCALL gslb_plan     1 {gslb}:plan:VERSION  1 DATA SHA256
 --
 -- The argument before the content is the version of this library that the caller needs at least. Answers: 1, the id of
--- the entry and its running number; or 0 and the reason for which nothing was written.
+-- the entry and its running number; or 0 and the reason for which nothing was written. What concerns plans stands in
+-- plans.lua, which is loaded behind this file as one text.
 
-local VERSION = 1
+local VERSION = 2
 local TAG = '{gslb}:'
 local EVENTS, COUNT, SEEN, GAP = TAG .. 'events', TAG .. 'events:n', TAG .. 'seen', TAG .. 'gap'
 
@@ -271,24 +271,5 @@ local function write_override(keys, args)
   return added(entry, 'kind', 'override', 'id', name, 'json', json)
 end
 
-local function write_plan(keys, args)
-  local refused = needs(args)
-  if refused then return refused end
-  local version, reason = named(keys, 'plan:', '^%w[%w._-]*$', 'VERSION')
-  if not version then return {0, reason} end
-  local function fault(said) return {0, "plan '" .. version .. "': " .. said} end
-  if version == 'current' then return fault('the name is taken') end
-  if #args ~= 3 then return fault('give the data and its SHA-256') end
-  if #args[3] ~= 64 or args[3]:find('[^0-9a-f]') then return fault('sha256: is not 64 hexadecimal digits') end
-  local entry = opened()
-  if entry.err then return entry end
-  redis.call('UNLINK', keys[1])
-  redis.call('HSET', keys[1], 'data', args[2], 'sha256', args[3])
-  redis.call('PEXPIRE', keys[1], EXPIRE_MS)
-  redis.call('SET', TAG .. 'plan:current', version)
-  return added(entry, 'kind', 'plan', 'version', version)
-end
-
 redis.register_function('gslb_report', write_report)
 redis.register_function('gslb_override', write_override)
-redis.register_function('gslb_plan', write_plan)

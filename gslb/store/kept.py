@@ -7,6 +7,7 @@ another version of it may write another form.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -41,11 +42,12 @@ class _Format(msgspec.Struct, frozen=True):
 
 
 def save(state_dir: Path, state: StoreState) -> None:
-    """Keep ``state``, whole or not at all, in place of what was kept. Raises ``OSError`` where it cannot be written,
-    and `GslbError` where a text in it is none that JSON has."""
+    """Keep ``state``, whole or not at all, in place of what was kept; without ``plan_base``, which is there for plans
+    that come in. Raises ``OSError`` where it cannot be written, and `GslbError` where a text in it is none that JSON
+    has."""
     path = state_dir / STATE
     try:
-        text = msgspec.json.encode(_Kept(FORMAT, state))
+        text = msgspec.json.encode(_Kept(FORMAT, dataclasses.replace(state, plan_base=None)))
     except UnicodeEncodeError as error:
         raise GslbError(f"{path}: cannot be written: {error}") from None
     write_atomic(path, [text, b"\n", hashlib.sha256(text).hexdigest().encode(), b"\n"])

@@ -15,8 +15,10 @@ from typing import Final
 from gslb.health import override as override_text
 from gslb.health import report as report_text
 from gslb.model.override import Override
+from gslb.model.plan import Plan
 from gslb.model.report import GAP_MS, UP, Report, StoreState
-from gslb.store.interface import EXPIRE_MS, OVERRIDE_KEPT_S, Outcome
+from gslb.store import memory_plans
+from gslb.store.interface import EXPIRE_MS, OVERRIDE_KEPT_S, Freeze, Lease, Outcome, StoreError
 
 MAX_EDGES: Final = 65_535
 """Edges that may ever report, as many as a catalog can hold; so a store stays below some 50 MB."""
@@ -52,6 +54,7 @@ class MemoryStore:
         self._overrides = dict(held.overrides)
         self._forget_ms = {name: (each.until_s + OVERRIDE_KEPT_S) * 1000 for name, each in held.overrides.items()}
         self._plan = held.plan
+        self._plans = memory_plans.MemoryPlans(clock_ms, held.plan)
         self._now_ms = held.now_ms
         self._writes = 0
         self._written = asyncio.Event()
@@ -100,6 +103,7 @@ class MemoryStore:
                 gap_end_ms=self._gap[1],
                 overrides=dict(self._overrides),
                 plan=self._plan,
+                plan_base=self._plans.base,
             )
         return self._state
 
@@ -155,6 +159,46 @@ class MemoryStore:
         self._overrides[override.id] = override
         self._forget_ms[override.id] = (max(override.until_s, clock_ms // 1000) + OVERRIDE_KEPT_S) * 1000
         return Outcome(True)
+
+    async def plan(self, version: str | None = None) -> Plan | None:
+        """As `Publisher.plan`."""
+        return self._plans.plan(version)
+
+    async def plan_versions(self) -> tuple[str, ...]:
+        """As `Publisher.plan_versions`."""
+        return self._plans.versions()
+
+    async def publish(self, plan: Plan, token: int | None = None) -> Outcome:
+        """As `Publisher.publish`. A thread looks whether it can be read, which takes a second for a large one."""
+        if fault := await asyncio.to_thread(memory_plans.check, plan):
+            return Outcome(False, fault)
+        if self._closed:
+            return _CLOSED
+        if refusal := self._plans.refusal(plan, token):
+            return Outcome(False, refusal)
+        newest = self._newest()
+        self._plans.take(plan)
+        self._plan = plan
+        self._entered(max(self._clock_ms(), newest or 0), newest)
+        return Outcome(True)
+
+    async def take_lease(self, name: str, holder: str, lasting_ms: int) -> Lease:
+        """As `Publisher.take_lease`."""
+        if self._closed:
+            raise StoreError(_CLOSED.reason)
+        return self._plans.take_lease(name, holder, lasting_ms)
+
+    async def drop_lease(self, name: str, holder: str) -> Outcome:
+        """As `Publisher.drop_lease`."""
+        return _CLOSED if self._closed else self._plans.drop_lease(name, holder)
+
+    async def freeze(self, until_ms: int, author: str, reason: str) -> Outcome:
+        """As `Publisher.freeze`."""
+        return _CLOSED if self._closed else self._plans.freeze(until_ms, author, reason)
+
+    async def frozen(self) -> Freeze | None:
+        """As `Publisher.frozen`."""
+        return self._plans.frozen()
 
     def changes(self) -> AsyncIterator[None]:
         """As `Store.changes`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 from gslb.store.redis_reading import Command, Many, Refused
@@ -13,14 +14,17 @@ NAME: Final = "gslb"
 FAULT_KEY: Final = f"function library {NAME}"
 """Stands for a key where it is told that nobody can write."""
 
+_FILES: Final = ("gslb.lua", "plans.lua")  # one text for Redis, in this order
+_SINCE: Final = {"gslb_report": 1, "gslb_override": 1}
+"""The version as of which a function is what it is, where that is not the newest: who may not load the library goes on
+calling an older one."""
 _VERSION: Final = re.compile(rb"^local VERSION = (\d{1,6})$", re.MULTILINE)
 
 
 @functools.cache
 def text() -> bytes:
-    """What Redis loads: gslb.lua."""
-    found: bytes = _file().read_bytes()
-    return found
+    """What Redis loads: gslb.lua, and plans.lua behind it."""
+    return b"".join(path.read_bytes() for path in _paths())
 
 
 def version(code: object) -> int:
@@ -31,13 +35,13 @@ def version(code: object) -> int:
 
 @functools.cache
 def needed() -> int:
-    """The version of gslb.lua."""
+    """The version of the text."""
     return version(text())
 
 
-def call(function: str, key: str, *content: str | bytes) -> Command:
+def call(function: str, key: str, *content: str | bytes | int) -> Command:
     """The command that writes ``content`` to ``key``."""
-    return ("FCALL", function, 1, key, needed(), *content)
+    return ("FCALL", function, 1, key, _SINCE.get(function, needed()), *content)
 
 
 def is_missing(answer: Any) -> bool:
@@ -67,9 +71,10 @@ def advice(refused: Refused) -> str:
         return f"Redis 7.0 or newer is needed: {refused}"
     return (
         f"is missing or too old, and cannot be loaded from here ({refused}); load it as a user who may:"
-        f" redis-cli -x FUNCTION LOAD REPLACE < {_file()}"
+        f" cat {' '.join(map(str, _paths()))} | redis-cli -x FUNCTION LOAD REPLACE"
     )
 
 
-def _file() -> Any:
-    return resources.files("gslb.store") / "gslb.lua"
+def _paths() -> list[Path]:
+    folder = resources.files("gslb.store")
+    return [Path(str(folder / name)) for name in _FILES]

@@ -30,6 +30,7 @@ class Mirror:
         self._overrides = dict(initial.overrides)
         self._gap = Gap(initial.gap_begin_ms, initial.gap_end_ms)
         self._plan = initial.plan
+        self._plan_base: Plan | None = initial.plan_base
         self._late: dict[str, tuple[int, int]] = {}  # edge → a time of before the clock was set back, what it counts as
         self._faults: dict[str, str] = {}
         self._state: StoreState | None = None
@@ -58,6 +59,7 @@ class Mirror:
                 gap_end_ms=self._gap.end_ms,
                 overrides=dict(self._overrides),
                 plan=self._plan,
+                plan_base=self._plan_base,
             )
         return self._state
 
@@ -121,11 +123,19 @@ class Mirror:
                 self._overrides[name] = override
                 self._changed()
 
-    def take_plan(self, plan: Plan | None) -> None:
-        """The plan that counts from now on."""
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that counts."""
+        return self._plan
+
+    def take_plan(self, plan: Plan | None, base: Plan | None = None) -> None:
+        """The plan that counts from now on, and the one that it is based on, where that is still kept."""
         if plan != self._plan:
-            self._plan = plan
+            self._plan, self._plan_base = plan, base
             self._changed()
+        elif base is not None and base != self._plan_base:
+            self._plan_base = base  # nothing that is drawn follows from it: it is there for who asks next
+            self._state = None
 
     def take_seen(self, seen: Mapping[str, int]) -> None:
         """When edges were last seen. What was known of others stays: a store that was emptied forgets them."""

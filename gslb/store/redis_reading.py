@@ -24,6 +24,9 @@ REPORT: Final = TAG + "report:"
 OVERRIDE: Final = TAG + "override:"
 PLAN: Final = TAG + "plan:"
 PLAN_CURRENT: Final = TAG + "plan:current"
+PLAN_VERSIONS: Final = TAG + "plan:versions"
+LEASE: Final = TAG + "lease:"
+FREEZE: Final = TAG + "freeze"
 EVENTS: Final = TAG + "events"
 COUNT: Final = TAG + "events:n"
 SEEN: Final = TAG + "seen"
@@ -133,6 +136,16 @@ async def plan_digest(many: Many, version: str) -> str | Fault:
     (value,) = await many([("HGET", PLAN + version, "sha256")]) if length == 64 else [b""]
     digest = value.decode("ascii", "replace") if isinstance(value, bytes) else ""
     return digest if _SHA256.fullmatch(digest) else Fault("sha256: is not 64 hexadecimal digits")
+
+
+async def plan_base(many: Many, version: str) -> str:
+    """The version that stands beside a plan as its base; empty where there is none that is a name."""
+    (length,) = await many([("HSTRLEN", PLAN + version, "base")])
+    if not isinstance(length, int) or not 0 < length <= _LONGEST:
+        return ""
+    (value,) = await many([("HGET", PLAN + version, "base")])
+    base = value.decode("ascii", "replace") if isinstance(value, bytes) else ""
+    return base if is_name(base) else ""
 
 
 async def plan_data(many: Many, version: str) -> bytes | Fault:

@@ -14,14 +14,16 @@ from typing import Any, Final
 from gslb.health import override as override_text
 from gslb.health import report as report_text
 from gslb.model.override import Override
+from gslb.model.plan import Plan
 from gslb.model.report import Report, StoreState
 from gslb.store import redis_library as library
 from gslb.store import redis_reading as reading
-from gslb.store.interface import Outcome, StoreError
+from gslb.store.interface import Freeze, Lease, Outcome, StoreError
 from gslb.store.redis import Link
 from gslb.store.redis_clock import StoreClock
 from gslb.store.redis_follow import Follower
 from gslb.store.redis_mirror import Mirror
+from gslb.store.redis_publishing import CallRefused, Publishing, outcome
 from gslb.store.redis_reading import OVERRIDE, REPORT, Command, Fault, Refused
 from gslb.store.redis_url import Address
 
@@ -36,6 +38,7 @@ class RedisWriter:
         self._link = Link(address)
         self._clock = clock or StoreClock()
         self._closed = False
+        self._plans = Publishing(self._many, self._called)
 
     @property
     def clock_ms(self) -> int:
@@ -77,25 +80,60 @@ class RedisWriter:
             return Outcome(False, str(error))
         return await self._write("gslb_override", OVERRIDE + override.id, override_text.text(override))
 
+    async def plan(self, version: str | None = None) -> Plan | None:
+        """As `Publisher.plan`."""
+        with self._refusals():
+            return await self._plans.plan(version)
+
+    async def plan_versions(self) -> tuple[str, ...]:
+        """As `Publisher.plan_versions`."""
+        with self._refusals():
+            return await self._plans.versions()
+
+    async def publish(self, plan: Plan, token: int | None = None) -> Outcome:
+        """As `Publisher.publish`."""
+        return _CLOSED if self._closed else await self._plans.publish(plan, token)
+
+    async def take_lease(self, name: str, holder: str, lasting_ms: int) -> Lease:
+        """As `Publisher.take_lease`."""
+        return await self._plans.take_lease(name, holder, lasting_ms)
+
+    async def drop_lease(self, name: str, holder: str) -> Outcome:
+        """As `Publisher.drop_lease`."""
+        return _CLOSED if self._closed else await self._plans.drop_lease(name, holder)
+
+    async def freeze(self, until_ms: int, author: str, reason: str) -> Outcome:
+        """As `Publisher.freeze`."""
+        return _CLOSED if self._closed else await self._plans.freeze(until_ms, author, reason)
+
+    async def frozen(self) -> Freeze | None:
+        """As `Publisher.frozen`."""
+        with self._refusals():
+            return await self._plans.frozen()
+
     async def close(self) -> None:
         """As `Writer.close`."""
         self._closed = True
         await self._link.drop()
 
     async def _write(self, function: str, key: str, *content: str) -> Outcome:
+        return _CLOSED if self._closed else outcome(await self._called(function, key, *content))
+
+    async def _called(self, function: str, key: str, *content: str | bytes, wait_s: float = 0.0) -> Any:
+        """The answer of a function of the library, which is loaded first where it is missing."""
         if self._closed:
-            return _CLOSED
+            raise CallRefused(f"{self._shown}: the store is closed")
         call = library.call(function, key, *content)
-        (answer,) = await self._many([call])
+        (answer,) = await self._many([call], wait_s)
         if library.is_missing(answer):
             if reason := await library.load(self._many):
-                raise StoreError(f"{self._shown}: the function library {library.NAME} {reason}")
-            (answer,) = await self._many([call])
+                raise CallRefused(f"{self._shown}: the function library {library.NAME} {reason}")
+            (answer,) = await self._many([call], wait_s)
         if isinstance(answer, Refused):
             if answer.code == "READONLY":
                 await self._link.drop()  # a replica by now: Sentinels know the new primary
-            raise StoreError(f"{self._shown}: {key}: {answer}")
-        return Outcome(True) if answer[0] else Outcome(False, answer[1].decode("utf-8", "replace"))
+            raise CallRefused(f"{self._shown}: {key}: {answer}")
+        return answer
 
     async def _many(self, commands: Sequence[Command], wait_s: float = 0.0) -> list[Any]:
         """As `reading.Many`; now and then the time is asked for besides."""
@@ -183,6 +221,34 @@ class RedisStore:
     async def override(self, override: Override) -> Outcome:
         """As `Writer.override`."""
         return await self._writer.override(override)
+
+    async def plan(self, version: str | None = None) -> Plan | None:
+        """As `Publisher.plan`."""
+        return await self._writer.plan(version)
+
+    async def plan_versions(self) -> tuple[str, ...]:
+        """As `Publisher.plan_versions`."""
+        return await self._writer.plan_versions()
+
+    async def publish(self, plan: Plan, token: int | None = None) -> Outcome:
+        """As `Publisher.publish`."""
+        return await self._writer.publish(plan, token)
+
+    async def take_lease(self, name: str, holder: str, lasting_ms: int) -> Lease:
+        """As `Publisher.take_lease`."""
+        return await self._writer.take_lease(name, holder, lasting_ms)
+
+    async def drop_lease(self, name: str, holder: str) -> Outcome:
+        """As `Publisher.drop_lease`."""
+        return await self._writer.drop_lease(name, holder)
+
+    async def freeze(self, until_ms: int, author: str, reason: str) -> Outcome:
+        """As `Publisher.freeze`."""
+        return await self._writer.freeze(until_ms, author, reason)
+
+    async def frozen(self) -> Freeze | None:
+        """As `Publisher.frozen`."""
+        return await self._writer.frozen()
 
     async def close(self) -> None:
         """As `Store.close`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import random
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gslb.model.geography import CONTINENT_OF
-from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+from gslb.model.plan import PLAN_SUM, BindingCap, Forced, Plan, PlanInput, PlannedEdge, PlanRow
 from gslb.plan import published
 from gslb.plan.published import MAX_FAULTS, MAX_ROWS, MAX_TEXT, PlanError
 
@@ -36,6 +37,7 @@ READ = Plan(
         PlanRow("pull.live.example.", "CN", "SH", "chinanet", (("sha-ct", 40000), ("sha-cu", 25535)), ("fra-1",)),
         PlanRow("pull.live.example.", "CN", "", "", (("sha-ct", PLAN_SUM),)),
     ),
+    {"demand": PlanInput(12, "ab" * 32)},
 )
 GONE: Any = object()
 
@@ -62,14 +64,43 @@ def test_what_is_read() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"inputs": GONE, "forced": GONE},
+        {"forced": GONE},
         {"solver": "flow", "notes": {"a": [1]}},
-        {"rows": [*PLAN["rows"]], "inputs": {}},
+        {"demand_bps": [], "costs": [], "edges": {}, "caps": []},
+        {"demand_bps": [0, 0], "costs": [[], []], "inputs": {"demand": {**PLAN["inputs"]["demand"], "path": "x"}}},
     ],
 )
 def test_what_says_the_same(changes: dict[str, Any]) -> None:
     told = {key: value for key, value in {**PLAN, **changes}.items() if value is not GONE}
     assert published.read(*packed(told)) == READ
+
+
+BESIDE = [
+    # a key beside the rows, and what is read of it
+    ({"inputs": GONE}, {"inputs": {}}),
+    ({"inputs": {"reports": {"age_s": 0.5}}}, {"inputs": {"reports": PlanInput(0.5, "")}}),
+    ({"forced": [{"edge": "sha-ct", "reason": "down", "bps": 7}, {"edge": "", "reason": "later-word"}]},
+     {"forced": (Forced("sha-ct", "down", 7), Forced("", "later-word"))}),
+    ({"edges": {"sha-ct": {"projected_bps": 5}, "x": {"projected_bps": 0, "background_bps": 2, "factor_milli": 500}}},
+     {"edges": {"sha-ct": PlannedEdge(5), "x": PlannedEdge(0, 2, 500)}}),
+    ({"caps": [{"kind": "pop", "name": "sha", "capacity_bps": 10**12, "price": -1, "note": 1},
+               {"kind": "network", "capacity_bps": (1 << 62) - 1, "price": 1e-9}]},
+     {"caps": (BindingCap("pop", "sha", 10**12, -1), BindingCap("network", "", (1 << 62) - 1, 1e-9))}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "wanted"), BESIDE)
+def test_what_stands_beside_the_rows(changes: dict[str, Any], wanted: dict[str, Any]) -> None:
+    told = {key: value for key, value in {**PLAN, **changes}.items() if value is not GONE}
+    plan = published.read(*packed(told))
+    assert plan == dataclasses.replace(READ, **wanted)
+    assert published.read(*published.write(plan)) == plan
+
+
+def test_what_each_row_was_made_of() -> None:
+    plan = published.read(*packed({**PLAN, "demand_bps": [10**12, 0], "costs": [[1, 2.5, 3], []]}))
+    assert [(row.demand_bps, row.costs) for row in plan.rows] == [(10**12, (1, 2.5, 3)), (0, ())]
+    assert published.read(*published.write(plan)) == plan
 
 
 def test_a_plan_may_be_small() -> None:
@@ -82,6 +113,7 @@ COLUMNS = "is not a list of service, country, region, isp, weights, backups"
 SERVICE = "is not the name of a service in lower case with its final dot, such as pull.live.example."
 REGION = "is neither empty nor a region, such as SH"
 TIME = "is not a time in ms since 1970"
+UNNAMED = "is not a name of 1 to 63 letters, digits, dots, hyphens and underscores"
 WEIGHT = "is not a whole number from 0 to 65535"
 MANY = [[f"e{at}", 0] for at in range(17)]
 
@@ -105,7 +137,39 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"effective_at_ms": T - 1}, ["effective_at_ms: is before issued_at_ms"]),
     ({"hold_until_ms": T + 999}, ["hold_until_ms: is before effective_at_ms"]),
     ({"inputs": []}, ["inputs: a list of 0 is not a mapping"]),
+    ({"inputs": {"a b": 5, "x": {"age_s": -1, "sha256": "AB"}, "-": {}}},
+     ["inputs['a b']: 5 is not a mapping", "inputs['x'].age_s: -1 is not an age in seconds",
+      "inputs['x'].sha256: 'AB' is not 64 hexadecimal digits",
+      f"inputs['-']: {UNNAMED}", "inputs['-'].age_s: null is not an age in seconds"]),
+    ({"inputs": {f"i{at}": {"age_s": 1} for at in range(65)}}, ["inputs: has 65 keys; at most 64 are read"]),
     ({"forced": {}}, ["forced: a mapping is not a list"]),
+    ({"forced": [7, {}, {"edge": "a b", "reason": "Down", "bps": -1}]},
+     ["forced[0]: 7 is not a mapping", f"forced[1].edge: null {UNNAMED}, nor empty",
+      "forced[1].reason: null is not a word of small letters", f"forced[2].edge: 'a b' {UNNAMED}, nor empty",
+      "forced[2].reason: 'Down' is not a word of small letters", "forced[2].bps: -1 is not a rate in bits per second"]),
+    ({"forced": [{}] * 10_001}, ["forced: has 10001 items; at most 10000 are read"]),
+    ({"edges": []}, ["edges: a list of 0 is not a mapping"]),
+    ({"edges": {"a b": {}, "x": {"projected_bps": 1.5, "background_bps": None, "factor_milli": -1}}},
+     [f"edges['a b']: {UNNAMED}", "edges['a b'].projected_bps: -1 is not a rate in bits per second",
+      "edges['x'].projected_bps: 1.5 is not a rate in bits per second",
+      "edges['x'].background_bps: null is not a rate in bits per second",
+      "edges['x'].factor_milli: -1 is not from 0 to 1000000"]),
+    ({"caps": [{"kind": 5, "name": None, "capacity_bps": "1", "price": float("inf")}]},
+     ["caps[0].kind: 5 is not a word of small letters", f"caps[0].name: null {UNNAMED}, nor empty",
+      "caps[0].capacity_bps: '1' is not a rate in bits per second", "caps[0].price: inf is not a price"]),
+    ({"demand_bps": {}}, ["demand_bps: a mapping is not a list"]),
+    ({"demand_bps": [1]}, ["demand_bps: has 1 items for 2 rows"]),
+    ({"demand_bps": [1.0, -1]}, ["demand_bps[0]: 1 is not a rate in bits per second",
+                                 "demand_bps[1]: -1 is not a rate in bits per second"]),
+    ({"demand_bps": [True, 1 << 53]}, ["demand_bps[0]: true is not a rate in bits per second",
+                                       "demand_bps[1]: 9007199254740992 is not a rate in bits per second"]),
+    ({"costs": 5}, ["costs: 5 is not a list"]),
+    ({"costs": [[1, 2]]}, ["costs: has 1 items for 2 rows"]),
+    ({"costs": [[1, 2], [1]]}, ["costs[0]: has 2 costs for 3 edges"]),
+    ({"costs": [[1, 2, float("nan")], 5]},
+     ["costs[0]: a list of 3 is not a list of costs", "costs[1]: 5 is not a list of costs"]),
+    ({"costs": [[1, 2, True], [1e16]]},
+     ["costs[0]: a list of 3 is not a list of costs", "costs[1]: a list of 1 is not a list of costs"]),
     ({"rows": GONE}, ["rows: is missing"]),
     ({"rows": {}}, ["rows: a mapping is not a list"]),
     ({"rows": [[]] * (MAX_ROWS + 1)}, ["rows: has 200001 rows; at most 200000 are read"]),
@@ -181,7 +245,7 @@ TEXTS = [
     (b'"a"', "'a' is not a mapping"),
     (b"\xff\xfe", "not JSON: 'utf-8' codec can't decode"),
     (b"[" * 200_000, "not JSON: nested too deep"),
-    (b"[]," * 4_100_000, "has more than 4000000 lists and mappings"),
+    (b"[]," * 4_410_000, "has more than 4400000 lists and mappings"),
     (b'{"format": 1, "format": 1}', "not JSON: a key stands twice in a mapping"),
     (b'{"format": ' + b"9" * 5000 + b"}", "not JSON: Exceeds the limit (4300 digits)"),
     (b" " * (MAX_TEXT + 1), "unpacks to more than 33554432 bytes"),
@@ -249,11 +313,17 @@ def test_each_byte_counts() -> None:
         (Plan("a b"), "version: 'a b' is not a name"),
         (Plan("v1", rows=(PlanRow("s.", "", "", "", (("a", 1),)),)), r"rows\[0\].weights: sum to 1"),
         (Plan("v1", issued_at_ms=5), "effective_at_ms: is before issued_at_ms"),
+        (
+            Plan("v1", rows=(PlanRow("s.", "", "", "", (("a", PLAN_SUM),), (), 1, (1.0, 2.0)),)),
+            r"costs\[0\]: has 2 costs for 1 edges",
+        ),
+        (Plan("v1", caps=(BindingCap("edge", "a", 1, float("nan")),)), r"caps\[0\].price: nan is not a price"),
     ],
 )
 def test_what_cannot_be_read_is_not_written(plan: Plan, reason: str) -> None:
-    with pytest.raises(PlanError, match=reason):
-        published.write(plan)
+    for refuse in (published.write, published.check):
+        with pytest.raises(PlanError, match=reason):
+            refuse(plan)
 
 
 def test_what_is_too_long_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +332,8 @@ def test_what_is_too_long_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPa
         published.write(READ)
 
 
+_costs = st.floats(-1e15, 1e15)
+_rates = st.integers(0, 1 << 52)
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True)
 
 
@@ -279,6 +351,8 @@ def _rows(draw: st.DrawFn) -> PlanRow:
         draw(st.just("") | _names),
         tuple(zip(edges[:count], weights, strict=True)),
         tuple(edges[count:]),
+        draw(st.integers(0, 1 << 52)),
+        tuple(draw(st.just([]) | st.lists(_costs, min_size=len(edges), max_size=len(edges)))),
     )
 
 
@@ -286,7 +360,9 @@ def _rows(draw: st.DrawFn) -> PlanRow:
 def _plans(draw: st.DrawFn) -> Plan:
     times = sorted(draw(st.lists(st.integers(0, (1 << 53) - 1), min_size=3, max_size=3)))
     rows = draw(st.lists(_rows(), max_size=5, unique_by=lambda row: row[:4]))
-    return Plan(draw(_names), draw(st.just("") | _names), *times, tuple(rows))
+    made_of = draw(st.dictionaries(_names, st.builds(PlanInput, st.floats(0, 1e9), st.just("0" * 64)), max_size=2))
+    planned = draw(st.dictionaries(_names, st.builds(PlannedEdge, _rates, _rates, st.integers(0, 2000)), max_size=2))
+    return Plan(draw(_names), draw(st.just("") | _names), *times, tuple(rows), made_of, (), planned)
 
 
 @settings(max_examples=examples(100), deadline=None, derandomize=True)
@@ -303,7 +379,9 @@ _junk = st.recursive(
 
 
 @settings(max_examples=examples(150), deadline=None, derandomize=True)
-@given(st.dictionaries(st.sampled_from(list(PLAN)), _junk), _junk, st.integers(0, 5))
+@given(
+    st.dictionaries(st.sampled_from([*PLAN, "demand_bps", "costs", "edges", "caps"]), _junk), _junk, st.integers(0, 5)
+)
 def test_whatever_it_is_it_is_read_or_refused(changes: dict[str, Any], cell: Any, column: int) -> None:
     row = [*ROW[:column], cell, *ROW[column + 1 :]]
     for told in ({**PLAN, **changes}, {**PLAN, "rows": [row]}, {**PLAN, "rows": [cell]}):
@@ -316,9 +394,10 @@ def test_a_large_plan() -> None:
     chance = random.Random(7)
     rows = []
     for at in range(50_000):
-        edges = chance.sample(range(500), 8)
-        weights = [(f"edge-{edge:04}", 8191) for edge in edges[:7]] + [(f"edge-{edges[7]:04}", PLAN_SUM - 7 * 8191)]
-        rows.append(PlanRow(f"s{at // 1000}.live.example.", "DE", "", f"AS{at % 1000}", tuple(weights), ()))
+        edges = [f"edge-{edge:04}" for edge in chance.sample(range(500), 6)]
+        weights = tuple(zip(edges[:4], [16383, 16383, 16383, PLAN_SUM - 3 * 16383], strict=True))
+        key = (f"s{at // 1000}.live.example.", "DE", "", f"AS{at % 1000}")
+        rows.append(PlanRow(*key, weights, tuple(edges[4:]), at, (at / 8, 1.5, 2.5, 3.5, 4.5, 5.5)))
     plan = Plan("large", rows=tuple(rows))
     found = published.read(*published.write(plan))
     assert found == plan

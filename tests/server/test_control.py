@@ -17,6 +17,7 @@ from gslb.errors import GslbError
 from gslb.model.report import StoreState
 from gslb.server import metrics
 from gslb.server.control import Control
+from gslb.server.counting import Refusals
 from gslb.server.durations import Durations
 from gslb.server.keeping import Keeper
 from gslb.server.listen import Opened
@@ -46,7 +47,7 @@ def control_of(folder: Path, held: Held) -> Control:
     durations, store = Durations((1.0,)), MemoryStore()
     rest: Any = SimpleNamespace(
         slots=[], counters=[], edge_slots={}, sockets=set(), answering=0, served=None, catalog=None,
-        status=SteeringStatus(), durations=durations,
+        status=SteeringStatus(), durations=durations, plan=None, refusals=Refusals(None),
     )  # fmt: skip
     reloader: Any = SimpleNamespace(status=ReloadStatus(), durations=durations)
     keeper = Keeper(store, folder, StoreState())

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from gslbtest.process import SOON_S, free_port
@@ -17,6 +18,7 @@ from gslbtest.serving import Server, serving
 from gslb.errors import GslbError
 from gslb.health.state import Measurement
 from gslb.model.override import KIND_DRAIN, Override, Target
+from gslb.model.plan import Plan
 from gslb.model.report import DOWN, Report
 from gslb.store.admin_port import AdminWriter
 from gslb.store.interface import Outcome, StoreError, Writer
@@ -198,15 +200,33 @@ STRANGE = [
     ),
     ("overrides", 200, b'{"clock_ms": 1, "connected": false, "overrides": []}', "cannot reach its store"),
     ("overrides", 502, b"<p>no</p>", ": <p>no</p>"),
+    ("plan", 200, b"x", "gives what cannot be read: plan: sha256: is not 64 hexadecimal digits"),
+    ("plan", 503, b'{"detail": "the store is away"}', ": the store is away"),
+    ("plan_versions", 200, b"{", "gives what cannot be read: not JSON: "),
+    ("plan_versions", 200, b'{"versions": "v1", "frozen": null}', "gives what cannot be read: not a list of plans"),
+    (
+        "plan_versions",
+        200,
+        b'{"versions": ["v1", 5], "frozen": null}',
+        "gives what cannot be read: not a list of plans",
+    ),
+    ("frozen", 200, b'{"versions": [], "frozen": {"until_ms": 5}}', "gives what cannot be read: not a list of plans"),
+    ("frozen", 200, b"[]", "gives what cannot be read: not a list of plans"),
+    ("take_lease", 200, b'{"token": 5}', "gives what cannot be read: not a lease"),
+    ("take_lease", 503, b'{"detail": "away"}', ": away"),
+    ("publish", 503, b'{"detail": "away"}', ": away"),
 ]
 
 
 @pytest.mark.parametrize(("asked", "code", "body", "reason"), STRANGE)
 async def test_strange_replies(asked: str, code: int, body: bytes, reason: str) -> None:
+    given: dict[str, tuple[Any, ...]] = {
+        "latest": ("a",), "publish": (Plan("v1"),), "take_lease": ("dispatch", "a", 1),
+    }  # fmt: skip
     with replying(code, body) as port:
         writer = AdminWriter(f"http://127.0.0.1:{port}", "x")
         with pytest.raises(StoreError) as caught:
-            await (writer.latest("a") if asked == "latest" else writer.overrides())
+            await getattr(writer, asked)(*given.get(asked, ()))
     assert str(caught.value).startswith(f"the server on 127.0.0.1:{port}")
     assert reason in str(caught.value)
 

@@ -107,6 +107,22 @@ def test_generation_is_of_names_contents_and_versions_alone(tree: Path, monkeypa
     assert len(found) == 7
 
 
+def test_what_only_dispatch_reads_is_nothing_to_a_catalog(tree: Path) -> None:
+    first = read(tree).generation
+    for name in ("zones/dispatch.yaml", "zones/events.yaml", "data/demand.csv"):
+        for text in ("one", "another"):
+            (tree / name).write_text(text)
+            assert read(tree).generation == first
+    sources = read(tree)
+    assert {f"{tree}/zones/dispatch.yaml", f"{tree}/zones/events.yaml"} <= set(sources.zone_files)
+    left = sources.of_catalog()
+    assert left.generation == first
+    gone = (set(sources.zone_files) - set(left.zone_files)) | (set(sources.tables) - set(left.tables))
+    assert gone == {f"{tree}/zones/dispatch.yaml", f"{tree}/zones/events.yaml", f"{tree}/data/demand.csv"}
+    (tree / "zones/sub/dispatch.yaml").write_text("a file of that name that a zone may include")
+    assert read(tree).generation != first
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_is_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tree / "zones/broken.yaml").symlink_to("nowhere")
     (tree / "zones/loop.yaml").symlink_to("loop.yaml")

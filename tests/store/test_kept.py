@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from gslb.errors import GslbError
 from gslb.model.override import KINDS, Override, Target
-from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+from gslb.model.plan import PLAN_SUM, BindingCap, Forced, Plan, PlanInput, PlannedEdge, PlanRow
 from gslb.model.report import VERDICTS, Report, StoreState
 from gslb.plan.published import PlanError
 from gslb.store import kept
@@ -36,6 +37,7 @@ STATE = StoreState(
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _counts = st.integers(0, (1 << 63) - 1)
+_costs = st.floats(allow_nan=False, allow_infinity=False)
 _reports = st.builds(
     Report, _texts, _counts, _counts, _counts, _counts, st.sampled_from(VERDICTS), st.sampled_from(VERDICTS),
     _counts, _counts, st.integers(-1, 1000), _counts, _counts, _counts,
@@ -46,12 +48,19 @@ _overrides = st.builds(
 )  # fmt: skip
 _rows = st.builds(
     PlanRow, _texts, _texts, _texts, _texts, st.lists(st.tuples(_texts, _counts), max_size=3).map(tuple),
-    st.lists(_texts, max_size=3).map(tuple),
+    st.lists(_texts, max_size=3).map(tuple), _counts, st.lists(_costs, max_size=3).map(tuple),
 )  # fmt: skip
-_plans = st.builds(Plan, _texts, _texts, _counts, _counts, _counts, st.lists(_rows, max_size=3).map(tuple))
+_plans = st.builds(
+    Plan, _texts, _texts, _counts, _counts, _counts, st.lists(_rows, max_size=3).map(tuple),
+    st.dictionaries(_texts, st.builds(PlanInput, _costs, _texts), max_size=2),
+    st.lists(st.builds(Forced, _texts, _texts, _counts), max_size=2).map(tuple),
+    st.dictionaries(_texts, st.builds(PlannedEdge, _counts, _counts, _counts), max_size=2),
+    st.lists(st.builds(BindingCap, _texts, _texts, _counts, _costs), max_size=2).map(tuple),
+)  # fmt: skip
 _states = st.builds(
     StoreState, _counts, st.dictionaries(_texts, _reports, max_size=3), st.dictionaries(_texts, _counts, max_size=3),
     _counts, _counts, st.dictionaries(_texts, _overrides, max_size=3), st.none() | _plans,
+    st.none(),
 )  # fmt: skip
 
 
@@ -177,6 +186,12 @@ def test_twenty_thousand_reports(tmp_path: Path) -> None:
 
 
 # Plans.
+
+
+def test_what_a_plan_is_based_on_is_not_kept(tmp_path: Path) -> None:
+    state = StoreState(5, plan=PLAN, plan_base=Plan("v6"))
+    kept.save(tmp_path, state)
+    assert kept.load(tmp_path) == dataclasses.replace(state, plan_base=None)
 
 
 def test_a_plan_and_back(tmp_path: Path) -> None:

@@ -22,9 +22,8 @@ from gslbtest.stores import (
 from gslb.model.override import KIND_DRAIN, Override, Target
 from gslb.model.plan import Plan
 from gslb.model.report import Report, StoreState
-from gslb.plan import published
 from gslb.store import redis_library, redis_store
-from gslb.store.interface import StoreError
+from gslb.store.interface import DISPATCH, Freeze, StoreError
 from gslb.store.opening import open_store, open_writer
 from gslb.store.redis_clock import StoreClock
 from gslb.store.redis_library import FAULT_KEY
@@ -138,18 +137,49 @@ async def test_an_operator_orders_reports_and_loads(users: As) -> None:
 
 
 async def test_a_dispatcher_publishes_and_reads(users: As) -> None:
-    data, digest = published.write(Plan("v1"))
-    key = "{gslb}:plan:v1"
-    said = users.run("dispatcher", "-X", "DATA", "FCALL", "gslb_plan", "1", key, "1", "DATA", digest, given=data)
-    assert said.splitlines()[0] == "1"
     async with following(users.url("dispatcher")) as store:
-        assert (await store.state()).plan == Plan("v1")
+        lease = await store.take_lease(DISPATCH, "me", 60_000)
+        for at in range(1, 6):
+            plan = Plan(f"v{at}", f"v{at - 1}" if at > 1 else "")
+            assert await store.publish(plan, lease.token) == (True, "")
+        assert (await becomes(store, lambda state: state.plan == plan)).plan_base == await store.plan("v4")
+        assert await store.plan_versions() == ("v5", "v4", "v3")
+        assert await store.frozen() is None
+        assert await store.drop_lease(DISPATCH, "me") == (True, "")
         assert store.faults == {}
-        with pytest.raises(StoreError, match="NOPERM"):
-            await store.override(ORDER)
-        with pytest.raises(StoreError, match="NOPERM"):
-            await store.report(REPORT)
+        assert users.run("admin", "ACL", "LOG") == ""
+        for write in (
+            store.override(ORDER), store.report(REPORT), store.take_lease("x", "me", 1), store.freeze(0, "me", "no"),
+        ):  # fmt: skip
+            with pytest.raises(StoreError, match="NOPERM"):
+                await write
     assert refused(users, "dispatcher", "DEL", "{gslb}:events")
+
+
+async def test_a_dispatcher_does_not_publish_by_hand(users: As) -> None:
+    """No token, no fence: that takes a right that he has not got, and nothing is written."""
+    dispatcher = open_writer(users.url("dispatcher"))
+    reason = "plan 'v1': without the token of a lease only who may write {gslb}:byhand publishes"
+    assert await dispatcher.publish(Plan("v1")) == (False, reason)
+    assert users.run("admin", "KEYS", "{gslb}:*") == ""
+    await dispatcher.close()
+
+
+async def test_an_operator_freezes_and_publishes_by_hand(users: As) -> None:
+    operator = open_writer(users.url("operator"))
+    assert await operator.freeze(NOW_S * 1000 + 600_000, "ana", "match") == (True, "")
+    assert await operator.publish(Plan("v1")) == (True, "")
+    dispatcher = open_writer(users.url("dispatcher"))
+    token = (await dispatcher.take_lease(DISPATCH, "me", 60_000)).token
+    frozen = "plan 'v2': plans are frozen by 'ana': 'match'"
+    assert await dispatcher.publish(Plan("v2", "v1"), token) == (False, frozen)
+    assert await dispatcher.frozen() == await operator.frozen() == Freeze(NOW_S * 1000 + 600_000, "ana", "match")
+    assert await operator.freeze(0, "ana", "over") == (True, "")
+    assert await dispatcher.publish(Plan("v2", "v1"), token) == (True, "")
+    assert await operator.publish(Plan("v3", "v2")) == (True, "")
+    assert users.run("admin", "ACL", "LOG") == ""
+    for writer in (operator, dispatcher):
+        await writer.close()
 
 
 async def test_a_server_reads_and_never_writes(users: As) -> None:
@@ -165,7 +195,16 @@ async def test_a_server_reads_and_never_writes(users: As) -> None:
         assert await store.overrides() == (ORDER,)
         assert (store.connected, store.faults) == (True, {})
         assert users.run("admin", "ACL", "LOG") == ""
-        for write in (store.report(Report("fra-1", 1, 3, 0)), store.override(ORDER)):
+        await operator.publish(Plan("v1"))
+        await operator.publish(Plan("v2", "v1"))
+        assert (await becomes(store, lambda state: state.plan == Plan("v2", "v1"))).plan_base == Plan("v1")
+        assert await store.plan() == Plan("v2", "v1")
+        assert (await store.plan_versions(), await store.frozen()) == (("v2", "v1"), None)
+        assert users.run("admin", "ACL", "LOG") == ""
+        for write in (
+            store.report(Report("fra-1", 1, 3, 0)), store.override(ORDER), store.publish(Plan("v3", "v2")),
+            store.take_lease(DISPATCH, "me", 1), store.drop_lease(DISPATCH, "me"), store.freeze(0, "me", "no"),
+        ):  # fmt: skip
             with pytest.raises(StoreError, match="NOPERM"):
                 await write
     await operator.close()
@@ -185,7 +224,7 @@ async def test_whoever_may_not_load_the_library_says_what_to_do(users: As) -> No
     users.reset(library=False)
     advice = (
         r"is missing or too old, and cannot be loaded from here \(NOPERM .*\); load it as a user who may:"
-        r" redis-cli -x FUNCTION LOAD REPLACE < .*/gslb/store/gslb\.lua"
+        r" cat \S*/gslb/store/gslb\.lua \S*/gslb/store/plans\.lua \| redis-cli -x FUNCTION LOAD REPLACE"
     )
     agent = open_writer(users.url("agent-fra-1"))
     with pytest.raises(StoreError, match=rf"^redis://127\.0\.0\.1:\d+: the function library gslb {advice}$"):
@@ -201,11 +240,11 @@ async def test_whoever_may_not_load_the_library_says_what_to_do(users: As) -> No
 
 
 @pytest.mark.parametrize(
-    ("version", "replaced"), [(0, True), (1, False), (2, False)], ids=["older", "the same", "newer"]
+    ("version", "replaced"), [(0, True), (2, False), (3, False)], ids=["older", "the same", "newer"]
 )
 async def test_an_older_library_is_replaced_and_a_newer_one_kept(users: As, version: int, replaced: bool) -> None:
-    assert redis_library.needed() == 1
-    other = redis_library.text().replace(b"local VERSION = 1\n", b"local VERSION = %d\n-- another\n" % version)
+    assert redis_library.needed() == 2
+    other = redis_library.text().replace(b"local VERSION = 2\n", b"local VERSION = %d\n-- another\n" % version)
     for opened in ("store", "writer"):
         users.run("admin", "-x", "FUNCTION", "LOAD", "REPLACE", given=other)
         if opened == "store":
@@ -217,6 +256,19 @@ async def test_an_older_library_is_replaced_and_a_newer_one_kept(users: As, vers
             await writer.close()
         listed = users.run("admin", "FUNCTION", "LIST", "WITHCODE")
         assert ("-- another" not in listed) is replaced
+
+
+async def test_an_agent_goes_on_with_an_older_library(users: As) -> None:
+    """It may load none, and what it writes is as it was; plans wait for somebody who may."""
+    older = redis_library.text().replace(b"local VERSION = 2\n", b"local VERSION = 1\n")
+    users.run("admin", "-x", "FUNCTION", "LOAD", "REPLACE", given=older)
+    agent, dispatcher = open_writer(users.url("agent-fra-1")), open_writer(users.url("dispatcher"))
+    assert (await agent.report(REPORT)).accepted
+    for write in (dispatcher.publish(Plan("v1"), 1), dispatcher.take_lease(DISPATCH, "me", 1)):
+        with pytest.raises(StoreError, match="is missing or too old, and cannot be loaded from here"):
+            await write
+    for writer in (agent, dispatcher):
+        await writer.close()
 
 
 async def test_another_library_that_takes_the_name_of_a_function(users: As) -> None:

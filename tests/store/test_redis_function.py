@@ -186,24 +186,33 @@ def test_the_end_of_an_override_is_when_it_expires(shared: RedisServer, text: st
         shared.cli("-x", "FUNCTION", "LOAD", "REPLACE", given=code.encode())
 
 
+NEEDED = "give the data, its SHA-256, the version that it is based on, and a token"
 PLANS = [
-    (V1, ("data", DIGEST), ""),
-    (V1, ("data",), "plan 'v1': give the data and its SHA-256"),
-    (V1, ("data", "abc"), "plan 'v1': sha256: is not 64 hexadecimal digits"),
-    (V1, ("data", DIGEST.upper()), "plan 'v1': sha256: is not 64 hexadecimal digits"),
-    ("{gslb}:plan:current", ("data", DIGEST), "plan 'current': the name is taken"),
-    ("{gslb}:plan:", ("data", DIGEST), "'{gslb}:plan:' is not a key {gslb}:plan:VERSION"),
+    # key, what follows the version of the library, and the reason for which nothing is written
+    (V1, ("data", DIGEST, "", ""), ""),
+    (V1, ("data", DIGEST), f"plan 'v1': {NEEDED}"),
+    (V1, ("data", DIGEST, ""), f"plan 'v1': {NEEDED}"),
+    (V1, ("data", DIGEST, "", "", ""), f"plan 'v1': {NEEDED}"),
+    (V1, ("data", "abc", "", ""), "plan 'v1': sha256: is not 64 hexadecimal digits"),
+    (V1, ("data", DIGEST.upper(), "", ""), "plan 'v1': sha256: is not 64 hexadecimal digits"),
+    (V1, ("data", DIGEST, "v0", ""), "plan 'v1': is based on 'v0', and what counts is ''"),
+    (V1, ("data", DIGEST, "", "x"), "plan 'v1': the lease dispatch has ended, or was never taken"),
+    ("{gslb}:plan:current", ("data", DIGEST, "", ""), "plan 'current': the name is taken"),
+    ("{gslb}:plan:versions", ("data", DIGEST, "", ""), "plan 'versions': the name is taken"),
+    ("{gslb}:plan:", ("data", DIGEST, "", ""), "'{gslb}:plan:' is not a key {gslb}:plan:VERSION"),
 ]
 
 
 @pytest.mark.parametrize(("key", "content", "reason"), PLANS)
-def test_plans(server: RedisServer, key: str, content: tuple[str, ...], reason: str) -> None:
-    answer = server.cli("FCALL", "gslb_plan", "1", key, "1", *content).split("\n", 1)
+@pytest.mark.parametrize("needed", ["1", "2"])
+def test_plans(server: RedisServer, needed: str, key: str, content: tuple[str, ...], reason: str) -> None:
+    """Callers of the first version, who knew no base and no token, are refused as whoever forgets them is."""
+    answer = server.cli("FCALL", "gslb_plan", "1", key, needed, *content).split("\n", 1)
     if reason:
         assert answer == ["0", reason]
         assert server.cli("DBSIZE") == "0"
         return
-    assert hash_of(server, V1) == {"data": "data", "sha256": DIGEST}
+    assert server.cli("HGETALL", V1) == f"data\ndata\nsha256\n{DIGEST}\nbase"  # which is empty
     assert server.cli("GET", "{gslb}:plan:current") == "v1"
     assert 604_700 < int(server.cli("TTL", V1)) <= 604_800
     assert server.cli("XRANGE", "{gslb}:events", "-", "+").split("\n")[1:] == [
@@ -211,9 +220,54 @@ def test_plans(server: RedisServer, key: str, content: tuple[str, ...], reason: 
     ]  # fmt: skip
 
 
+LEASE, FREEZE = "{gslb}:lease:dispatch", "{gslb}:freeze"
+LEASES = [
+    # function, key, what follows, and what is answered
+    ("gslb_lease", LEASE, (), "0\nlease 'dispatch': give the holder, and for how many ms"),
+    ("gslb_lease", LEASE, ("a",), "0\nlease 'dispatch': give the holder, and for how many ms"),
+    ("gslb_lease", LEASE, ("a", "1e3"),
+     "0\nlease 'dispatch': lasting_ms: '1e3' is not a decimal number from 1 to 600000"),
+    ("gslb_lease", V1, ("a", "5"), "0\n'{gslb}:plan:v1' is not a key {gslb}:lease:NAME"),
+    ("gslb_release", V1, ("a",), "0\n'{gslb}:plan:v1' is not a key {gslb}:lease:NAME"),
+    ("gslb_release", LEASE, (), "0\nlease 'dispatch': nobody holds it"),
+    ("gslb_freeze", FREEZE, ("0", "ana"), "0\nfreeze: give the time when it ends, the author and the reason"),
+    ("gslb_freeze", FREEZE, ("x", "ana", ""),
+     "0\nfreeze: until_ms: 'x' is not a decimal number from 0 to 9007199254740991;"
+     " reason: is not 1 to 512 bytes without control characters"),
+    ("gslb_freeze", LEASE, ("0", "ana", "why"), "0\ngive one key, {gslb}:freeze"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "key", "content", "answer"), LEASES)
+def test_leases_and_freezes_that_are_none(
+    server: RedisServer, function: str, key: str, content: tuple[str, ...], answer: str
+) -> None:
+    assert server.cli("FCALL", function, "1", key, "2", *content) == answer
+    assert server.cli("DBSIZE") == "0"
+
+
+def test_a_lease_is_answered_with_its_token(server: RedisServer) -> None:
+    answer = server.cli("FCALL", "gslb_lease", "1", LEASE, "2", "a", "60000").split("\n")
+    assert (answer[0], answer[2:]) == ("1", ["60000"])
+    held = hash_of(server, LEASE)
+    assert held == {
+        "token": answer[1], "holder": "a", "until_ms": str(int(answer[1]) + 60_000), "lasting_ms": "60000",
+    }  # fmt: skip
+    assert 604_700 < int(server.cli("TTL", LEASE)) <= 604_800
+    refused = server.cli("FCALL", "gslb_lease", "1", LEASE, "2", "b", "60000").split("\n")
+    assert refused[0] == "0"
+    assert refused[1].startswith("lease 'dispatch': is held by 'a' for another ")
+    assert (refused[2], 0 < int(refused[3]) <= 60_000) == ("a", True)
+    assert server.cli("FCALL", "gslb_release", "1", LEASE, "2", "a") == "1"
+    assert hash_of(server, LEASE)["token"] == answer[1], "the next is greater"
+
+
 CALLS = [
     # what stands after FCALL, and the error
-    (("gslb_report", "1", A, "2", "epoch", "1"), "GSLBVERSION the function library gslb is version 1, needed is 2"),
+    (("gslb_report", "1", A, "3", "epoch", "1"), "GSLBVERSION the function library gslb is version 2, needed is 3"),
+    (("gslb_lease", "1", V1, "3", "a", "1"), "GSLBVERSION the function library gslb is version 2, needed is 3"),
+    (("gslb_release", "1", V1, "", "a"), "ERR the first argument is the version that is needed, such as 1"),
+    (("gslb_freeze", "1", V1, "x", "a"), "ERR the first argument is the version that is needed, such as 1"),
     (("gslb_override", "1", WORKS, "x"), "ERR the first argument is the version that is needed, such as 1"),
     (("gslb_plan", "1", V1), "ERR the first argument is the version that is needed, such as 1"),
 ]

@@ -4,19 +4,14 @@ before still counts."""
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from gslbtest.process import SOON_S
 from gslbtest.stores import RedisServer, becomes, following, seen_by, until
 
 from gslb.model.override import KIND_DRAIN, Override, Target
-from gslb.model.plan import Plan
 from gslb.model.report import DRAIN, Report
-from gslb.plan import published
 from gslb.store import redis_follow
 from gslb.store.interface import Store
 
@@ -321,71 +316,3 @@ async def test_many_faults_are_counted(server: RedisServer) -> None:
         await until(lambda: len(store.faults) > 200)
         await until(lambda: store.faults.get("…") == "30 more")
         assert len(store.faults) == 201
-
-
-async def test_a_plan_comes_in_and_goes(server: RedisServer) -> None:
-    plan = Plan("v1", "v0", 1, 2, 3)
-    data, digest = published.write(plan)
-    async with good(server) as store:
-        publish(server, "v1", data, digest)
-        state = await becomes(store, lambda state: state.plan is not None)
-        assert state.plan == plan
-        # One that is torn takes nobody's place.
-        publish(server, "v2", data[:-3], hashlib.sha256(data[:-3]).hexdigest())
-        await until(lambda: bool(store.faults))
-        assert list(store.faults) == ["{gslb}:plan:v2"]
-        assert (await store.state()).plan == plan
-        # Nor one under another name than its own.
-        publish(server, "v3", data, digest)
-        await until(lambda: list(store.faults) == ["{gslb}:plan:v3"])
-        assert store.faults == {"{gslb}:plan:v3": "version: 'v1' is not that of the key"}
-        assert (await store.state()).plan == plan
-        server.cli("DEL", "{gslb}:plan:current")
-        await becomes(store, lambda state: state.plan is None)
-        assert store.faults == {}
-
-
-async def test_a_plan_is_read_beside_what_edges_say(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large one takes long: meanwhile entries are followed, and the plan that is wanted last comes."""
-    plans = [Plan(f"v{at}", "", 1, 2, 3) for at in range(3)]
-    may_go_on = threading.Event()
-    whole = published.read
-
-    def slow(data: bytes, sha256: str) -> Plan:
-        found = whole(data, sha256)
-        if found.version == "v1":
-            assert may_go_on.wait(SOON_S)
-        return found
-
-    monkeypatch.setattr(published, "read", slow)
-    async with good(server) as store:
-        publish(server, "v0", *published.write(plans[0]))
-        await becomes(store, lambda state: state.plan == plans[0])
-        publish(server, "v1", *published.write(plans[1]))
-        for seq in range(2, 5):
-            assert (await store.report(Report("a", 1, seq, 0))).accepted
-            await seen_by(store, Report("a", 1, seq, 0))
-        assert (await store.state()).plan == plans[0]
-        publish(server, "v2", *published.write(plans[2]))
-        await becomes(store, lambda state: state.plan == plans[2])
-        may_go_on.set()
-        publish(server, "v1", *published.write(plans[1]))
-        await becomes(store, lambda state: state.plan == plans[1])
-        assert store.faults == {}
-
-
-async def test_a_plan_that_was_torn_is_read_again(server: RedisServer) -> None:
-    """Its checksum was right from the beginning."""
-    plan = Plan("v1", "", 1, 2, 3)
-    data, digest = published.write(plan)
-    async with good(server) as store:
-        publish(server, "v1", data[:-3], digest)
-        await until(lambda: bool(store.faults))
-        server.cli("-x", "HSET", "{gslb}:plan:v1", "data", given=data)
-        await becomes(store, lambda state: state.plan == plan)
-        assert store.faults == {}
-
-
-def publish(server: RedisServer, version: str, data: bytes, digest: str) -> None:
-    key = f"{{gslb}}:plan:{version}"
-    server.cli("-X", "DATA", "FCALL", "gslb_plan", "1", key, "1", "DATA", digest, given=data)

@@ -12,9 +12,12 @@ from gslbtest.clocked import BEGIN, Clock, clocked_redis, drain
 from gslbtest.process import SOON_S
 from gslbtest.stores import RedisServer, becomes
 
+from gslb.errors import GslbError
+from gslb.model.plan import Plan
 from gslb.model.report import DOWN, DRAIN, UP, Report, StoreState
-from gslb.store.interface import EXPIRE_MS, OVERRIDE_KEPT_S, Store
+from gslb.store.interface import DISPATCH, EXPIRE_MS, OVERRIDE_KEPT_S, Store, StoreError
 from gslb.store.memory import MemoryStore
+from gslb.store.memory_plans import MAX_LEASES
 
 
 @contextlib.asynccontextmanager
@@ -396,3 +399,59 @@ async def test_the_embedded_store_goes_on_from_what_was_held() -> None:
     assert (state.gap_begin_ms, state.gap_end_ms) == (BEGIN, BEGIN + 60_000)
     assert state.heard_ms(state.reports["a"].received_ms) == BEGIN + 60_000, "nobody aged while it was away"
     assert list(state.overrides) == ["works"]
+
+
+async def test_the_embedded_store_goes_on_from_the_plan_that_was_held() -> None:
+    """Leases and a freeze are forgotten; a token of before opens nothing."""
+    clock = Clock()
+    first = MemoryStore(clock)
+    old = await first.take_lease(DISPATCH, "a", 60_000)
+    assert (await first.publish(Plan("v1"), old.token)).accepted
+    assert (await first.publish(Plan("v2", "v1"), old.token)).accepted
+    await first.freeze(BEGIN + 60_000, "ana", "match")
+    clock.now_ms += 1
+    second = MemoryStore(clock, held=dataclasses.replace(await first.state(), plan_base=None))
+    assert (await second.plan_versions(), await second.plan(), await second.frozen()) == (
+        ("v2",),
+        Plan("v2", "v1"),
+        None,
+    )
+    assert not (await second.publish(Plan("v3", "v2"), old.token)).accepted
+    new = await second.take_lease(DISPATCH, "a", 60_000)
+    assert new.token > old.token
+    assert (await second.publish(Plan("v3", "v2"), new.token)).accepted
+    assert (await second.state()).plan_base == Plan("v2", "v1")
+    clock.now_ms += EXPIRE_MS
+    assert (await second.plan_versions(), await second.plan("v3")) == ((), None)
+
+
+async def test_the_embedded_store_keeps_few_leases() -> None:
+    store = MemoryStore(Clock())
+    for at in range(MAX_LEASES):
+        await store.take_lease(f"l{at}", "a", 1)
+    with pytest.raises(GslbError, match=f"lease 'more': {MAX_LEASES} leases are kept already"):
+        await store.take_lease("more", "a", 1)
+    assert (await store.take_lease("l0", "a", 1)).token
+
+
+async def test_a_closed_embedded_store_publishes_nothing() -> None:
+    store = MemoryStore(Clock())
+    await store.close()
+    closed = (False, "the store is closed")
+    assert await store.publish(Plan("v1")) == closed
+    assert await store.drop_lease(DISPATCH, "a") == closed
+    assert await store.freeze(0, "a", "b") == closed
+    with pytest.raises(StoreError, match="the store is closed"):
+        await store.take_lease(DISPATCH, "a", 1)
+
+
+async def test_a_plan_is_an_entry(make: Make) -> None:
+    clock = Clock()
+    store = await make(clock)
+    changes = store.changes()
+    assert (await store.publish(Plan("v1"))).accepted
+    await asyncio.wait_for(anext(changes), SOON_S)
+    clock.now_ms += 5
+    assert (await store.publish(Plan("v2", "v1"))).accepted
+    state = await store.state()
+    assert (state.now_ms, state.plan, state.plan_base) == (BEGIN + 5, Plan("v2", "v1"), Plan("v1"))

@@ -11,8 +11,10 @@ import pytest
 from gslbtest.clocked import BEGIN, Clock, clocked_redis, drain
 from gslbtest.stores import RedisServer, becomes
 
+from gslb.model.plan import Plan
 from gslb.model.report import DOWN, DRAIN, UP, Report, StoreState
 from gslb.store import redis_follow
+from gslb.store.interface import DISPATCH, Publisher
 from gslb.store.memory import MemoryStore
 
 
@@ -40,6 +42,8 @@ async def test_both_kinds_hold_the_same_after_any_history(
             if chance.random() < 0.15:
                 order = drain(chance.choice("xyz"), BEGIN // 1000 + 10_000_000 + turn)
                 outcomes = [await each.override(order) for each in (embedded, store)]
+            elif chance.random() < 0.2:
+                outcomes = await _about_plans(chance, turn, embedded, store)
             else:
                 words = chance.choices((UP, DOWN, DRAIN), (3, 1, 1), k=2)
                 epoch, seq = chance.randrange(3), chance.randrange(turn + 1)
@@ -51,6 +55,29 @@ async def test_both_kinds_hold_the_same_after_any_history(
             found = await becomes(store, lambda state, wanted=wanted: state.now_ms == wanted.now_ms)
             assert _as_heard(found) == _as_heard(wanted), (turn, found, wanted, store.faults)
     assert store.faults == {}
+
+
+async def _about_plans(chance: random.Random, turn: int, *stores: Publisher) -> list[object]:
+    """One of the things that are done with plans: the outcome in each store."""
+    holder, other = chance.sample("ab", 2)
+    lasting_ms, by_hand = chance.choice((1, 5_000, 60_000)), chance.random() < 0.3
+    frozen_ms = chance.choice((0, 500_000_000))  # what is to end within moments ends in Redis by its own clock
+    base_at, done = chance.choice((0, 0, 0, 1)), chance.choice(("publish", "publish", "lease", "drop", "freeze"))
+    found: list[object] = []
+    for store in stores:
+        if done == "publish":
+            versions = await store.plan_versions()
+            plan = Plan(f"v{turn % 7}", versions[base_at] if len(versions) > base_at else "", turn, turn, turn)
+            lease = await store.take_lease(DISPATCH, holder, lasting_ms)
+            outcome = await store.publish(plan, None if by_hand else lease.token)
+            found.append((plan, lease, outcome, await store.plan_versions()))
+        elif done == "lease":
+            found.append(await store.take_lease(DISPATCH, other, lasting_ms))
+        elif done == "drop":
+            found.append(await store.drop_lease(DISPATCH, other))
+        else:
+            found.append(await store.freeze(BEGIN + frozen_ms, "ana", "match"))
+    return found
 
 
 def _as_heard(state: StoreState) -> StoreState:

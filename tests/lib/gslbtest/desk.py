@@ -10,6 +10,7 @@ from typing import Any
 from gslb.server import live
 from gslb.server.admin import build_app
 from gslb.server.overrides import Orders
+from gslb.server.publishing import Publishing
 from gslb.server.reports import Reports
 from gslb.server.status import ReloadStatus, Status
 from gslb.snapshot.catalog import Catalog
@@ -35,8 +36,8 @@ class Said:
 
 @dataclass
 class Desk:
-    """A control process (`gslb.server.admin.Control`) that has reports and orders, and is not ready. Its clock is that
-    of ``clock_s``; reloads end in ``reload_state``."""
+    """A control process (`gslb.server.admin.Control`) that has reports, orders and plans, and is not ready. Its clock
+    is that of ``clock_s``; reloads end in ``reload_state``."""
 
     catalog: Catalog | None = None
     store: Store = field(default_factory=MemoryStore)
@@ -46,6 +47,7 @@ class Desk:
     def __post_init__(self) -> None:
         known = self.catalog.edge_ids if self.catalog else ()
         self.reports = Reports(self.store, known.__contains__, lambda: self.clock_s)
+        self.plans = Publishing(self.store)
         self.orders = Orders(self.store, lambda: self.catalog)
         self.app = build_app(self, TOKEN, REPORT_TOKEN)
 

@@ -193,6 +193,14 @@ async def becomes(store: Store, true: Callable[[StoreState], bool]) -> StoreStat
     return state
 
 
+def publish(server: RedisServer, version: str, data: bytes, sha256: str, token: str = "") -> str:
+    """Publish a text as a plan in place of what counts, whatever it is; the answer of the function."""
+    current = server.cli("GET", "{gslb}:plan:current")
+    base = current if server.cli("EXISTS", f"{{gslb}}:plan:{current}") == "1" else ""
+    call = ("FCALL", "gslb_plan", "1", f"{{gslb}}:plan:{version}", "2", "DATA", sha256, base, token)
+    return server.cli("-X", "DATA", *call, given=data)
+
+
 async def seen_by(store: Store, report: Report) -> Report:
     """Wait until a reader has this report or a newer one; the one it has."""
 
