@@ -9,12 +9,14 @@ import msgspec
 from gslb.health.override import time_text
 from gslb.model.names import to_text
 from gslb.model.override import KIND_DRAIN, KIND_PIN
+from gslb.model.plan import PLAN_SUM
 from gslb.model.view import View
 from gslb.policy import draw
 from gslb.snapshot import layout, lookups
 from gslb.snapshot.catalog import Catalog
 from gslb.snapshot.rows import EdgeStateRow, ServiceRow
 from gslb.snapshot.steering import Row, Steering
+from gslb.snapshot.telling import Told
 
 _FULL_MILLI: Final = 1000
 
@@ -33,6 +35,8 @@ class Candidate(msgspec.Struct, frozen=True):
     ``level`` is a position in the affinity list, -1 where none matches. ``ramp_milli`` is what slow start and overrides
     leave of its weight here, ``overrides`` are the ids of those that concern it. ``share_v4`` and ``share_v6`` are the
     parts, 0 to 1, of the class's clients that it gets; ``excluded`` says why it gets none, else it is empty.
+    ``planned`` is the part that the plan's row gives it, 0 as a backup and None where the row does not name it;
+    ``cost`` what the plan was made with, per Mbps·month.
     """
 
     edge: str
@@ -48,6 +52,8 @@ class Candidate(msgspec.Struct, frozen=True):
     share_v4: float
     share_v6: float
     excluded: str
+    planned: float | None = None
+    cost: float | None = None
 
     def line(self) -> str:
         """The same for people."""
@@ -56,11 +62,18 @@ class Candidate(msgspec.Struct, frozen=True):
         ordered = f" override {' '.join(self.overrides)}," if self.overrides else ""
         facts = (
             f"{self.level_name}, weight {self.weight}, v4 {self.health_v4}, v6 {self.health_v6},"
-            f" headroom {self.headroom_milli / 10:.1f} %,{ramp}{ordered} {age}"
+            f" headroom {self.headroom_milli / 10:.1f} %,{ramp}{ordered}{self._planned()} {age}"
         )
         if self.excluded:
             return f"not {self.edge}: {self.excluded} ({facts})"
         return f"edge {self.edge}: A {self.share_v4:.1%}, AAAA {self.share_v6:.1%} ({facts})"
+
+    def _planned(self) -> str:
+        """What the plan says of it."""
+        cost = f" at cost {self.cost:.4g}" if self.cost is not None else ""
+        if self.planned is None:
+            return ""
+        return f" plan {self.planned * 100:.1f} %{cost}," if self.planned else f" backup{cost},"
 
 
 class Concerned(msgspec.Struct, frozen=True):
@@ -116,8 +129,10 @@ def candidates_of(
     cls: int,
     view: View,
     concerned: list[Concerned],
+    planned: Told,
 ) -> list[Candidate]:
-    """Every edge of the pool of a service, by its row, those that serve first, by level."""
+    """Every edge of the pool of a service, by its row, those that serve first, by level; ``planned`` is what the plan
+    in use says of the class."""
     service = catalog.services[number]
     policy = catalog.policies[service.policy]
     arrays = catalog.arrays
@@ -139,7 +154,7 @@ def candidates_of(
         if not share_v4 and not share_v6:
             excluded = (
                 _barred(catalog, row, weight, state, view, ours)
-                or _ordered_away(families, steering, concerned)
+                or _ordered_away(row, state, families, steering, concerned, planned)
                 or ("no affinity level matches" if level == layout.LEVEL_NEVER else "")
                 or _passed_over(row, level, state, ramp_milli, service, families)
             )
@@ -151,31 +166,29 @@ def candidates_of(
                 weight=weight,
                 health_v4=_VERDICTS[state.verdict4],
                 health_v6=_VERDICTS[state.verdict6],
-                headroom_milli=state.planned_milli if _is_planned(families) else state.headroom_milli,
+                headroom_milli=state.planned_milli if is_planned(families) else state.headroom_milli,
                 ramp_milli=ramp_milli,
                 overrides=[each.id for each in ours],
                 age_s=state.age_ms / 1000 if state.reported else None,
                 share_v4=share_v4,
                 share_v6=share_v6,
                 excluded=excluded,
+                planned=_part(planned, row),
+                cost=planned.costs.get(row),
             )
         )
     return sorted(found, key=lambda each: (bool(each.excluded), each.level % 256, each.edge))
 
 
-def plan_of(catalog: Catalog, steering: Steering, number: int, cls: int) -> str:
-    """The version of the plan that decides for a class of a service; else none, with the reason where there is one."""
-    service = catalog.services[number]
-    first = steering.first(number, catalog.policies[service.policy].row)
-    version = str(steering.note.get("plan", ""))
-    if _is_planned([steering.row(first + cls, is_v6) for is_v6 in (False, True)]):
-        return version
-    if version and service.flags & layout.SERVICE_DISPATCH:
-        return f"none ({version} has no row to go by here)"
-    return "none"
+def _part(planned: Told, row: int) -> float | None:
+    """What a plan's row gives an edge, by its own row."""
+    if row in planned.primaries:
+        return planned.primaries[row] / PLAN_SUM
+    return 0.0 if row in planned.backups else None
 
 
-def _is_planned(families: list[Row]) -> bool:
+def is_planned(families: list[Row]) -> bool:
+    """Whether a plan gives the weights in a family at least."""
     return any(family.flags & layout.ROW_PLANNED for family in families)
 
 
@@ -188,15 +201,20 @@ def _ramp_milli(state: EdgeStateRow, ours: list[Concerned]) -> int:
     return ramp
 
 
-def _ordered_away(families: list[Row], steering: Steering, concerned: list[Concerned]) -> str:
+def _ordered_away(
+    row: int, state: EdgeStateRow, families: list[Row], steering: Steering, concerned: list[Concerned], planned: Told
+) -> str:
     """Whether a pin or the plan gives the class to others."""
     if any(family.flags & layout.ROW_PINNED for family in families):
         clock_s = steering.made_ms // 1000
         pins = [each for each in concerned if each.kind == KIND_PIN and each.from_s <= clock_s < each.until_s]
         return f"{max(pins, key=lambda each: (each.from_s, each.id)).id} pins others"
-    if _is_planned(families):
-        return f"plan {steering.note['plan']} gives it nothing"
-    return ""
+    if not is_planned(families) or any(row in family.edges for family in families):
+        return ""
+    if planned.primaries.get(row) and not state.planned_milli:
+        return "no headroom"
+    others = " and local policy give" if steering.note["faded"] else " gives"
+    return f"plan {steering.note['plan']}{others} it nothing{', a backup' * (row in planned.backups)}"
 
 
 def _shares(catalog: Catalog, row: Row, service: ServiceRow, name: bytes) -> dict[int, float]:

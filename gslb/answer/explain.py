@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import msgspec
 
 from gslb.answer import service as steered
-from gslb.answer.candidates import Candidate, Concerned, candidates_of, concerned_by, plan_of
+from gslb.answer.candidates import Candidate, Concerned, candidates_of, concerned_by
 from gslb.answer.lookup import CUT, HIT, MAX_LINKS, OUTSIDE, WILDCARD, alias_of, find_name
+from gslb.answer.planned import Cap, PlanRowTold, caps_of, plan_of, refused_of, row_of, told_of
 from gslb.model.names import to_text
 from gslb.model.view import View
 from gslb.snapshot import layout
@@ -51,6 +52,9 @@ class Explanation(msgspec.Struct, frozen=True):
     overrides: list[Concerned] = []
     candidates: list[Candidate] = []
     plan: str = "none"
+    plan_row: PlanRowTold | None = None
+    plan_refused: str = ""
+    caps: list[Cap] = []
 
     def lines(self) -> Iterator[str]:
         """One fact a line, the decision first."""
@@ -64,6 +68,11 @@ class Explanation(msgspec.Struct, frozen=True):
             for answer in self.answers:
                 given = ", ".join(answer.edges) or answer.otherwise
                 yield f"{answer.qtype} {given}, TTL {answer.ttl_s}{', failing open' if answer.fail_open else ''}"
+            if self.plan_row is not None:
+                yield self.plan_row.line()
+            if self.plan_refused:
+                yield f"plan {self.plan_refused}"
+            yield from (each.line() for each in self.caps)
             yield from (each.line() for each in self.overrides)
             yield from (each.line() for each in self.candidates)
         yield f"catalog {self.generation}, state of {self.state_ms} ms"
@@ -94,6 +103,7 @@ def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, 
     client = steered.locate(catalog, service, name, ecs, source, 0)
     view = catalog.view(catalog.view_of(*client.prefix))
     concerned = concerned_by(catalog, steering, number, client.cls)
+    planned = told_of(catalog, steering, number, client.cls)
     return msgspec.structs.replace(
         told,
         service=to_text(catalog.name_text(service.name)),
@@ -106,8 +116,11 @@ def explain(catalog: Catalog, steering: Steering, name: bytes, ecs: Ecs | None, 
         drawn_by=_drawn_by(service, client),
         answers=[_family(catalog, steering, number, name, client, is_v6) for is_v6 in (False, True)],
         overrides=concerned,
-        candidates=candidates_of(catalog, steering, number, name, client.cls, view, concerned),
-        plan=plan_of(catalog, steering, number, client.cls),
+        candidates=candidates_of(catalog, steering, number, name, client.cls, view, concerned, planned),
+        plan=plan_of(catalog, steering, number, client.cls, planned),
+        plan_row=row_of(catalog, planned),
+        plan_refused=refused_of(catalog, steering, number),
+        caps=caps_of(catalog, steering, planned),
     )
 
 

@@ -67,8 +67,11 @@ def _reading(sources: Sources, zones: Path) -> Reading:
 
 
 def build(zones: Path, data: Path, state: Path, base: Path | None) -> Built:
-    """Build the catalog of the files as they are, or find it built; errors and warnings are part of the result."""
-    sources = files.read_sources(zones, data, state=state)
+    """Build the catalog of the files as they are, or find it built; errors and warnings are part of the result.
+
+    What acts on published plans alone is not looked at: a fault there must not hold up another edit.
+    """
+    sources = files.read_sources(zones, data, state=state).of_catalog()
     generation = sources.generation
     path = files.catalog_path(state, generation)
     meta = None

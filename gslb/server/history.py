@@ -39,7 +39,7 @@ class History:
         self._journal = Journal(state_dir / JOURNAL)
         self._former: Moment | None = None
         self._catalog: Catalog | None = None
-        self._plan: tuple[Plan, str] | None = None
+        self._plans: tuple[tuple[Plan, str], ...] = ()  # the two kept last, and the SHA-256 of what is kept of them
 
     def steered(
         self,
@@ -75,6 +75,16 @@ class History:
         )
         self._write(moment, cause, state)
         if trouble is not None:
+            raise trouble
+
+    def keep(self, plan: Plan) -> None:
+        """Keep a plan that is to come into force, so that `steered` finds it kept: a large one takes a second.
+
+        May be called in another thread. Raises as `steered` does.
+        """
+        _, trouble = self._kept_plan(plan)
+        if trouble is not None:
+            self._plans = self._plans[1:]  # `steered` tries again, and tells
             raise trouble
 
     def at(self, at_ms: int) -> tuple[Catalog, Steering]:
@@ -117,14 +127,15 @@ class History:
         """The SHA-256 of what is kept of a plan, empty where it could not be, and why not: told once."""
         if plan is None:
             return "", None
-        if self._plan is not None and (self._plan[0] is plan or self._plan[0] == plan):
-            return self._plan[1], None
+        for kept_one, sha256 in self._plans:
+            if kept_one is plan or kept_one == plan:
+                return sha256, None
         sha256, trouble = "", None
         try:
             sha256 = kept.save_plan(self._state_dir, plan)
         except (OSError, GslbError) as error:
             trouble = error
-        self._plan = plan, sha256
+        self._plans = ((plan, sha256), *self._plans[:1])
         return sha256, trouble
 
     def _catalog_of(self, generation: str, at_ms: int) -> Catalog:
@@ -139,9 +150,9 @@ class History:
     def _plan_of(self, version: str, sha256: str) -> Plan | None:
         if not version:
             return None
-        held = self._plan
-        if held is not None and (held[0].version, held[1]) == (version, sha256):
-            return held[0]
+        for held, its_sha256 in self._plans:
+            if (held.version, its_sha256) == (version, sha256):
+                return held
         if not sha256:
             raise GslbError(f"plan {version}, which was in the store then, could not be kept")
         return kept.load_plan(self._state_dir, version, sha256)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gslb.errors import GslbError
+from gslb.model.plan import Plan
 from gslb.model.report import Report, StoreState
 from gslb.server.log import Sparing
 from gslb.store import kept
@@ -25,13 +28,18 @@ class Keeper:
     """Saves what the store holds. ``failed`` says why the last saving came to nothing, and is empty where it did not;
     ``saved_s`` is when something was saved last, in seconds since 1970."""
 
-    def __init__(self, store: Store, state_dir: Path, held: StoreState) -> None:
-        """``held`` is what lies on disk already."""
+    def __init__(
+        self, store: Store, state_dir: Path, held: StoreState, plan: Callable[[], Plan | None] | None = None
+    ) -> None:
+        """``held`` is what lies on disk already; ``plan`` gives the plan that was accepted last, which is kept in place
+        of the store's."""
         self.failed = ""
         self.saved_s = 0.0
         self._store = store
         self._state_dir = state_dir
         self._saved = held
+        self._plan = plan
+        self._shown = (held, held.plan, held)
         self._tried = -LOADS_S
         self._writing: asyncio.Future[None] | None = None
         self._log = Sparing(structlog.get_logger("gslb.keeping"))
@@ -40,7 +48,7 @@ class Keeper:
         """Save as things change, until cancelled."""
         while True:
             await asyncio.sleep(LEAST_S)
-            state = await self._store.state()
+            state = await self._state()
             if self._is_saved(state):
                 continue
             if time.monotonic() - self._tried >= LOADS_S or (
@@ -52,9 +60,20 @@ class Keeper:
         """Save what there is now, if that is not done yet. To be called once `run` has ended."""
         if self._writing is not None:  # it goes on in its thread, whoever was cancelled: two must not write at once
             await asyncio.gather(self._writing, return_exceptions=True)
-        state = await self._store.state()
+        state = await self._state()
         if not self._is_saved(state):
             await self._save(state)
+
+    async def _state(self) -> StoreState:
+        """What the store holds, with the plan that counts. One object for as long as neither changes."""
+        state = await self._store.state()
+        plan = self._plan() if self._plan is not None else state.plan
+        if self._shown[0] is not state or self._shown[1] is not plan:
+            shown = state
+            if plan is not state.plan or state.plan_base is not None:
+                shown = dataclasses.replace(state, plan=plan, plan_base=None)
+            self._shown = state, plan, shown
+        return self._shown[2]
 
     def _is_saved(self, state: StoreState) -> bool:
         """Where the store was not reached yet, its state is what was held: that of another version stays on disk."""

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from gslb.model.override import KINDS
 from gslb.server.live import EdgeLive, Served, ServiceLive, Tables
 from gslb.server.overrides import STATES, state_of
-from gslb.server.status import Status
+from gslb.server.status import Live, Status
+from gslb.snapshot import acceptance
 
 HEALTH: Final = {"down": 0, "up": 1, "unknown": 2, "drain": 3}
 """How `gslb_edge_health` says a word."""
@@ -41,6 +42,27 @@ def of_store(status: Status) -> Iterator[Metric]:
         "gslb_state_not_saved", "1 while the state could not be written to disk.", float(bool(store.not_saved))
     )
     yield _gauge("gslb_state_saved_timestamp_seconds", "When the state was last written to disk.", store.saved_s)
+    yield from _plans(store)
+
+
+def _plans(store: Live) -> Iterator[Metric]:
+    """Plans as they come: how old the newest is that was accepted, and which are refused."""
+    age = GaugeMetricFamily(
+        "gslb_plan_age_seconds", "How long ago, by this server's clock, the newest accepted plan was issued."
+    )
+    if store.plan_age_s is not None:
+        age.add_metric((), store.plan_age_s)
+    yield age
+    refused = CounterMetricFamily("gslb_plan_refused", "Plans that were refused, by why.", labels=("reason",))
+    for reason in acceptance.REASONS:
+        refused.add_metric((reason,), store.plan_refusals.get(reason, 0))
+    yield refused
+    info = _labelled(
+        "gslb_plan_refused_info", "The plan in the store that may not count: the former holds.", "version", "reason"
+    )
+    for each in store.plan_refused:
+        info.add_metric((each.version, each.reason), 1)
+    yield info
 
 
 def of_moment(moment: Moment) -> Iterator[Metric]:
@@ -122,19 +144,22 @@ def _overrides(served: Served) -> Iterator[Metric]:
 
 def _plan(served: Served) -> Iterator[Metric]:
     plan = served.state.plan
-    info = _labelled("gslb_plan_info", "The published plan that the store holds.", "version")
+    info = _labelled("gslb_plan_info", "The published plan that counts, or did until it ended.", "version")
     if plan is not None:
         info.add_metric((plan.version,), 1)
     yield info
-    acting = plan is not None and plan.effective_at_ms <= served.now_ms < plan.hold_until_ms
-    yield _gauge("gslb_plan_acting", "1 while a plan gives weights.", float(acting))
+    note = served.steering.note
+    yield _gauge("gslb_plan_acting", "1 while a plan gives weights, in full or fading.", float(bool(note.get("plan"))))
     yield _gauge(
-        "gslb_plan_hold_until_timestamp_seconds", "Until when the plan counts; 0 without one.",
+        "gslb_plan_faded_ratio", "Part of the plan that has passed into local policy.", float(note.get("faded", 0.0))
+    )
+    yield _gauge(
+        "gslb_plan_hold_until_timestamp_seconds", "Until when the plan counts in full; 0 without one.",
         plan.hold_until_ms / 1000 if plan else 0.0,
     )  # fmt: skip
     yield _gauge("gslb_plan_rows", "Rows of the plan.", len(plan.rows) if plan else 0)
-    skipped = served.steering.note.get("skipped", 0)
-    yield _gauge("gslb_plan_rows_skipped", "Rows of the plan that cannot be used here.", float(skipped))
+    skipped = float(note.get("skipped", 0))
+    yield _gauge("gslb_plan_rows_skipped", "Rows of the plan that cannot be used here.", skipped)
 
 
 def _labelled(name: str, text: str, *labels: str) -> GaugeMetricFamily:

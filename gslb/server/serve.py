@@ -148,9 +148,9 @@ class _Process:
         )
         self._fleet = Fleet(opened, start)
         self._store = store
-        self._keeper = Keeper(store, settings.state, held)
         self._history = History(settings.state, lambda: store.clock_ms)
-        self._snapshots = Snapshots(self._fleet, store, self._identity, self._steered)
+        self._snapshots = Snapshots(self._fleet, store, self._identity, self._steered, held.plan, self._history.keep)
+        self._keeper = Keeper(store, settings.state, held, lambda: self._snapshots.plan)
         self._catalogs = Catalogs(settings.zones, settings.data, settings.state)
         self._reloader = Reloader(self._catalogs.generation, self._catalogs.build, self._take, self._remember)
         self._control = Control(

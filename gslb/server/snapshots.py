@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import mmap
 import os
@@ -21,18 +22,19 @@ from typing import Any
 import structlog
 
 from gslb.errors import GslbError
+from gslb.model.plan import Plan
 from gslb.model.report import StoreState
-from gslb.server import frames
+from gslb.server import counting, frames
+from gslb.server.counting import Counting, Refusals
 from gslb.server.durations import STEERING_S, Durations
 from gslb.server.fleet import Fleet
 from gslb.server.live import Served
 from gslb.server.log import Sparing
 from gslb.server.meta import RateLimit
 from gslb.server.status import SteeringStatus
-from gslb.snapshot import layout, planning
+from gslb.snapshot import layout
 from gslb.snapshot import steering as making
 from gslb.snapshot.catalog import Catalog
-from gslb.snapshot.planning import Planned
 from gslb.snapshot.steering import Steering
 from gslb.store import files
 from gslb.store.interface import Store
@@ -51,10 +53,17 @@ Steered = Callable[[Served, str], None]
 
 
 class Snapshots:
-    """The pair that is served. ``identity`` is asked at every swap, so that cookie secrets can change."""
+    """The pair that is served. ``identity`` is asked at every swap, so that cookie secrets can change; ``held`` is the
+    plan that counted when the server last ran, ``keep`` writes down, in a thread, one that is to count."""
 
     def __init__(
-        self, fleet: Fleet, store: Store, identity: Callable[[], frames.Identity], steered: Steered | None = None
+        self,
+        fleet: Fleet,
+        store: Store,
+        identity: Callable[[], frames.Identity],
+        steered: Steered | None = None,
+        held: Plan | None = None,
+        keep: Callable[[Plan], None] | None = None,
     ) -> None:
         self.served: Served | None = None
         self.taken_s = 0.0
@@ -68,11 +77,15 @@ class Snapshots:
         self._lock = asyncio.Lock()
         self._acted_ms = 0
         self._due_ms: int | None = None
-        self._planned: tuple[Catalog, Planned] | None = None
+        self._made_of: StoreState | None = None
+        self._counting = counting.held(held)
+        self._keep = keep
+        self._looking: asyncio.Task[None] | None = None
         self._changed = False
         self._wake = asyncio.Event()
         self._log: Any = structlog.get_logger("gslb.snapshots")
         self._sparing = Sparing(self._log)
+        self.refusals = Refusals(self._log)
 
     @property
     def catalog(self) -> Catalog | None:
@@ -83,6 +96,11 @@ class Snapshots:
     def steering(self) -> Steering | None:
         """The steering that answers with it."""
         return self.served.steering if self.served else None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that was accepted last."""
+        return self._counting.newest.plan if self._counting.newest is not None else None
 
     async def take(self, path: Path, rate_limit: RateLimit | None) -> None:
         """Have the catalog in ``path`` served. Raises `GslbError` where it cannot be, and then nothing has changed."""
@@ -127,14 +145,16 @@ class Snapshots:
                     )
                     asyncio.get_running_loop().call_later(AGAIN_S, self._note_change)
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            tasks = [following, *([self._looking] if self._looking is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
         """Note each change; what changed between the last snapshot and this call counts too."""
         while True:
             changes = self._store.changes()
-            if self.served is not None and await self._store.state() != self.served.state:
+            if self.served is not None and await self._store.state() != self._made_of:
                 self._note_change()
             try:
                 async for _ in changes:
@@ -152,6 +172,7 @@ class Snapshots:
     async def _until_due(self) -> str:
         """Wait for a change, or for the store's clock to come to where the same entries make other steering; which."""
         while not self._changed:
+            self._note_refused()
             wait_s = LOOK_S
             if self._due_ms is not None:
                 # The clock is cut to whole seconds: nothing differs before the next one.
@@ -179,7 +200,12 @@ class Snapshots:
         begun = time.monotonic()
         state = await self._store.state()
         now_ms = self._now_ms()
-        arrays, self._due_ms = await asyncio.to_thread(self._build, catalog, state, now_ms)
+        await self._look(catalog, state, now_ms)
+        self._note_refused()
+        self._made_of = state
+        state, arrays, self._due_ms = await asyncio.to_thread(
+            _build, catalog, state, now_ms, self._counting, self.refusals.told()
+        )
         self._wake.set()
         fd = _memory(layout.pack(layout.STEERING_MAGIC, catalog.generation, arrays))
         self.status.builds += 1
@@ -189,16 +215,35 @@ class Snapshots:
         self.durations.add(self.status.seconds)
         return Served(catalog, Steering(arrays), state, now_ms), fd
 
-    def _build(self, catalog: Catalog, state: StoreState, now_ms: int) -> tuple[dict[str, Any], int | None]:
-        """The sections of steering, and when the same state makes others. Called in a thread, one call at a time."""
-        planned = None
-        if state.plan is not None:
-            kept = self._planned
-            if kept is None or kept[0] is not catalog or kept[1].plan is not state.plan:
-                kept = self._planned = catalog, planning.resolve(catalog.arrays, state.plan)
-            planned = kept[1]
-        arrays = making.build(catalog.arrays, state, now_ms, planned)
-        return arrays, making.next_due_ms(catalog.arrays, state, now_ms)
+    async def _look(self, catalog: Catalog, state: StoreState, now_ms: int) -> None:
+        """Look at a plan that has come: beside, so that steering goes on meanwhile by the former, unless there is no
+        former or the catalog is new."""
+        if self._counting.is_for(catalog, state):
+            return
+        if self._looking is not None and not self._looking.done():
+            if self._counting.catalog is catalog:
+                return
+            await asyncio.wait((self._looking,))
+        before = self._counting
+        if before.catalog is catalog:
+            self._looking = asyncio.ensure_future(self._look_beside(before, catalog, state, now_ms))
+        else:
+            self._counting = await asyncio.to_thread(counting.looked_at, before, catalog, state, now_ms)
+
+    async def _look_beside(self, before: Counting, catalog: Catalog, state: StoreState, now_ms: int) -> None:
+        try:
+            found = await asyncio.to_thread(counting.looked_at, before, catalog, state, now_ms)
+            if self._keep is not None and found.newest is not None and found.newest is not before.newest:
+                with contextlib.suppress(GslbError, OSError):  # told once it acts
+                    await asyncio.to_thread(self._keep, found.newest.plan)
+            self._counting = found
+        except Exception:
+            self._sparing.error("a plan met a fault of this program; the former holds", "plan", exc_info=True)
+        else:
+            self._note_change()
+
+    def _note_refused(self) -> None:
+        self.refusals.note(self._store.faults, self._counting.refused)
 
     async def _tell(self, cause: str) -> None:
         """What goes wrong with it stops no steering."""
@@ -216,6 +261,17 @@ class Snapshots:
         if not self._acted_ms - BACK_MS <= clock_ms < self._acted_ms:
             self._acted_ms = clock_ms
         return self._acted_ms
+
+
+def _build(
+    catalog: Catalog, state: StoreState, now_ms: int, counts: Counting, refused: str
+) -> tuple[StoreState, dict[str, Any], int | None]:
+    """The state with the plan that counts, the sections of steering, and when the same state makes others."""
+    planned = counts.at(now_ms)
+    state = dataclasses.replace(state, plan=planned.plan if planned is not None else None, plan_base=None)
+    arrays = making.build(catalog.arrays, state, now_ms, planned, refused)
+    due_ms = [each for each in (making.next_due_ms(catalog.arrays, state, now_ms), counts.due_ms(now_ms)) if each]
+    return state, arrays, min(due_ms, default=None)
 
 
 def _open(path: Path) -> tuple[Catalog, int]:

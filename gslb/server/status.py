@@ -80,13 +80,27 @@ class SteeringStatus(msgspec.Struct):
     reports: int = 0
 
 
+class RefusedPlan(msgspec.Struct, frozen=True):
+    """A plan in the store that may not count: ``reason`` is one of `snapshot.acceptance.REASONS`, ``text`` says more.
+    ``version`` is empty where it is not known."""
+
+    version: str
+    reason: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.text}"
+
+
 class Live(msgspec.Struct, frozen=True):
     """What the store gives, and how it is doing.
 
     ``connected`` tells whether it can be reached and ``age_s`` for how long it could not; ``now_ms`` is store time and
     ``clock_ms`` the store's clock; ``faults`` are its keys that cannot be read, with why. ``overrides`` counts those
     that act now; ``plan`` is the version in use, or empty. ``saved_s`` is when its state was last written to disk and
-    ``not_saved`` why the latest attempt failed.
+    ``not_saved`` why the latest attempt failed. ``plan_age_s`` is how long ago by this server's clock the newest plan
+    that was accepted was issued, None without one; ``plan_faded`` the part of the plan in use that has passed into
+    local policy; ``plan_refused`` are those that may not count, ``plan_refusals`` how many there were by reason.
     """
 
     connected: bool = False
@@ -98,6 +112,17 @@ class Live(msgspec.Struct, frozen=True):
     plan: str = ""
     saved_s: float = 0.0
     not_saved: str = ""
+    plan_age_s: float | None = None
+    plan_faded: float = 0.0
+    plan_refused: tuple[RefusedPlan, ...] = ()
+    plan_refusals: dict[str, int] = {}
+
+    @property
+    def plan_text(self) -> str:
+        """The plan in use, whether it fades, and what is refused."""
+        fading = f", fading: {self.plan_faded:.0%} local" if self.plan and self.plan_faded else ""
+        refused = "".join(f"; refused {each.version}: {each}" for each in self.plan_refused)
+        return f"{self.plan or 'none'}{fading}{refused}"
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The table of a steering snapshot in the making: blocks of rows, one for each policy and for services of their own.
 
-For each class, the first of these that has anything to say decides: a pin, the plan, local policy. What drains and
-ramps take away, they take from all three.
+For each class, the first of these that has anything to say decides: a pin, the plan, local policy; a plan that fades
+decides together with local policy. What drains and ramps take away, they take from all three.
 """
 
 from __future__ import annotations
@@ -89,10 +89,12 @@ def plot(arrays: Arrays, acting: Acting, plans: Mapping[int, PlannedPolicy]) -> 
 
 
 class Table:
-    """Rows by class and family, two a class."""
+    """Rows by class and family, two a class. ``faded`` sixtieths (`planning.STEPS`) of what goes by a plan are local
+    policy's."""
 
-    def __init__(self, arrays: Arrays, classes: int) -> None:
+    def __init__(self, arrays: Arrays, classes: int, faded: int = 0) -> None:
         self._arrays = arrays
+        self._faded = faded
         rows = 2 * classes
         self.edge = np.zeros((rows, STEERING_WIDTH), dtype=np.uint16)
         self.level = np.zeros((rows, STEERING_WIDTH), dtype=np.uint8)
@@ -144,7 +146,7 @@ class Table:
         """Rows of classes on which some orders act, or none."""
         if orders:
             pool = pool.less(*overriding.factors(orders, len(pool.edges)))
-        found = _decided(block, row, levels, classes, pool)
+        found = _decided(block, row, levels, classes, pool, self._faded)
         if (pin := overriding.pin(orders)) is not None:
             ours, alive = weighing.pinned(pin.members, self._allowed(block.policy, levels, classes, pin), pool)
             found.put(np.flatnonzero(alive), ours.take(np.flatnonzero(alive)))
@@ -175,15 +177,21 @@ def _decided(
     levels: npt.NDArray[np.uint8],
     classes: npt.NDArray[np.intp],
     pool: PoolState,
+    faded: int,
 ) -> Rows:
-    """Rows by the plan, where it says something of a class, else by local policy."""
+    """Rows by the plan, as far as it has not faded, where it says something of a class; else by local policy."""
     panic_milli, closed = int(row["panic_milli"]), bool(row["flags"] & layout.SERVICE_CLOSED)
     if block.plan is None:
         return weighing.rows(levels, pool, panic_milli, closed)
     weighed = planning.weigh(block.plan, classes, pool.planned_micro, pool.living)
-    found = weighing.planned(weighed.weight, pool)
-    if len(rest := np.flatnonzero(~weighed.decided)):
-        found.put(rest, weighing.rows(levels[rest], pool, panic_milli, closed))
+    if faded:
+        found = weighing.rows(levels, pool, panic_milli, closed)
+        ours = np.flatnonzero(weighed.decided)
+        found.put(ours, weighing.blended(weighed.weight[ours], found.take(ours), pool, faded, planning.STEPS))
+    else:
+        found = weighing.planned(weighed.weight, pool)
+        if len(rest := np.flatnonzero(~weighed.decided)):
+            found.put(rest, weighing.rows(levels[rest], pool, panic_milli, closed))
     looked_at = weighed.looked_at & (pool.changing & (pool.supply.nominal > 0))
     found.flags[looked_at.any(axis=1)] |= layout.ROW_CHANGING
     return found

@@ -4,6 +4,10 @@ A plan speaks for services with ``dispatch: true``, which have policies of their
 ``country|region|isp``, then ``country||isp``, then ``country||``. A row that names an edge which is unknown, not of the
 service's pool, of weight 0 there, or fenced off from the class cannot be used: it counts as not there, and is told.
 
+**Fading.** A plan acts in full up to its ``hold_until_ms``, then passes into local policy within `BLEND_S` seconds:
+each `STEP_S` seconds of the store's clock a sixtieth of every row's weight more is local policy's
+(`weighing.blended`). So all servers take the same steps at the same times.
+
 **Weighing.** A primary that is down, drained or without an address of the family is dead: its weight goes to the first
 of the row's backups that lives and has headroom. Headroom acts from 95 % to 105 % of capacity (`headroom.PLANNED`),
 ramps as ever. Where less than half of the row's weight is left, local policy decides. The edges that a row *looks at*
@@ -14,7 +18,7 @@ any of them makes TTLs short, also of one that gets nothing now.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,7 +26,7 @@ import numpy.typing as npt
 
 from gslb.model.plan import Plan, PlanRow
 from gslb.policy import headroom
-from gslb.snapshot import layout, lookups
+from gslb.snapshot import layout, lookups, telling
 from gslb.snapshot.layout import STEERING_WIDTH
 from gslb.snapshot.lookups import Arrays
 
@@ -30,6 +34,11 @@ I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 MILLION: Final = 1_000_000
+BLEND_S: Final = 600
+"""For how long a plan fades after its ``hold_until_ms``."""
+STEP_S: Final = 10
+STEPS: Final = BLEND_S // STEP_S
+"""Steps of fading; after the last, local policy is alone."""
 _COLUMNS: Final = ("country", "region", "isp")
 _Key = tuple[str, str, str]
 
@@ -39,7 +48,9 @@ class PlannedPolicy:
     """The plan rows of one policy. ``row_of_class`` is a row of the tables, -1 where the class has none.
 
     ``primary`` and ``backup``, shape (rows, 16), are positions in the pool, -1 past the end; ``weight`` are those of
-    the primaries. ``names`` are the rows' keys.
+    the primaries. ``names`` are the rows' keys, ``costs`` those of the primaries and then of the backups, where known.
+    ``skipped_of_class`` is the position in ``reasons``, plus 1, why the row that a class would go by first cannot be
+    used; 0 where there is none.
     """
 
     row_of_class: I64
@@ -47,19 +58,40 @@ class PlannedPolicy:
     weight: I64
     backup: I64
     names: tuple[str, ...]
+    costs: tuple[tuple[float, ...], ...] = ()
+    skipped_of_class: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, resolved: what it says of each policy that it speaks of, and how many of its rows cannot be used."""
+    """A plan, resolved: what it says of each policy that it speaks of, and how many of its rows cannot be used.
+
+    ``told`` is the same for explanations, as `snapshot.telling` writes it.
+    """
 
     plan: Plan
     policies: Mapping[int, PlannedPolicy]
     skipped: int
+    told: bytes = b""
 
-    def acts(self, now_ms: int) -> bool:
-        """Whether it counts at this time of the store's clock."""
-        return self.plan.effective_at_ms <= now_ms < self.plan.hold_until_ms
+
+def faded(plan: Plan, now_ms: int) -> int:
+    """How many sixtieths (`STEPS`) of each row are local policy's at this time of the store's clock: none while the
+    plan holds, all before it begins and once it has faded."""
+    if now_ms < plan.effective_at_ms:
+        return STEPS
+    return min(STEPS, max(0, now_ms - plan.hold_until_ms) // (STEP_S * 1000))
+
+
+def next_step_ms(plan: Plan, now_ms: int) -> int | None:
+    """The time of the store's clock after ``now_ms`` at which a plan begins, begins to fade or fades on; or None."""
+    if now_ms < plan.effective_at_ms:
+        return plan.effective_at_ms
+    if now_ms < plan.hold_until_ms:
+        return plan.hold_until_ms
+    passed = (now_ms - plan.hold_until_ms) // (STEP_S * 1000)
+    return plan.hold_until_ms + (passed + 1) * STEP_S * 1000 if passed < STEPS else None
 
 
 def resolve(arrays: Arrays, plan: Plan) -> Planned:
@@ -83,7 +115,7 @@ def resolve(arrays: Arrays, plan: Plan) -> Planned:
             keys[geometry] = _keys(arrays, policy)
         found[policy], unusable = _policy(arrays, policy, rows, ids, keys[geometry])
         skipped += unusable
-    return Planned(plan, found, skipped)
+    return Planned(plan, found, skipped, telling.written(arrays, plan, found))
 
 
 def _policy(
@@ -91,26 +123,54 @@ def _policy(
 ) -> tuple[PlannedPolicy, int]:
     """The rows of one policy, and how many of them cannot be used; ``keys`` are those of its classes."""
     edges, weights = lookups.pool(arrays, policy)
-    at_of = {
-        ids[row]: at for at, (row, weight) in enumerate(zip(edges.tolist(), weights.tolist(), strict=True)) if weight
-    }
+    members = {ids[row]: at for at, row in enumerate(edges.tolist())}
     fences = [lookups.text(arrays, row).split() for row in arrays["edge"]["fence"][edges].tolist()]
+    weighty = (weights > 0).tolist()
+    known = frozenset(ids)
     kept: dict[_Key, int] = {}
+    skipped: dict[_Key, int] = {}
+    reasons: dict[str, int] = {}
     tables: list[tuple[list[int], list[int], list[int]]] = []
+    costs = []
     for key, row in rows.items():
-        primaries = [at_of.get(edge, -1) for edge, _ in row.primaries]
-        backups = [at_of.get(edge, -1) for edge in row.backups]
+        primaries = [members.get(edge, -1) for edge, _ in row.primaries]
+        backups = [members.get(edge, -1) for edge in row.backups]
         used = [*primaries, *backups]
-        if not primaries or min(used) < 0 or any(fences[at] and key[0] not in fences[at] for at in used):
+        country = key[0]
+        if not primaries or any(at < 0 or not weighty[at] or (fences[at] and country not in fences[at]) for at in used):
+            why = _unusable(row, used, known, weighty)
+            skipped[key] = reasons.setdefault(why, len(reasons) + 1)
             continue
         kept[key] = len(tables)
         tables.append((primaries, [weight for _, weight in row.primaries], backups))
+        costs.append(row.costs)
     primary, weight, backup = (
         np.array([_padded(row[column], filler) for row in tables], dtype=np.int64).reshape(len(tables), STEERING_WIDTH)
         for column, filler in ((0, -1), (1, 0), (2, -1))
     )
-    found = PlannedPolicy(_row_of_class(keys, kept), primary, weight, backup, tuple("|".join(key) for key in kept))
-    return found, len(rows) - len(kept)
+    found = PlannedPolicy(
+        row_of_class=_of_class(keys, kept, -1),
+        primary=primary,
+        weight=weight,
+        backup=backup,
+        names=tuple("|".join(key) for key in kept),
+        costs=tuple(costs),
+        skipped_of_class=_of_class(keys, dict.fromkeys(kept, 0) | skipped, 0),
+        reasons=tuple(reasons),
+    )
+    return found, len(skipped)
+
+
+def _unusable(row: PlanRow, used: Sequence[int], known: frozenset[str], weighty: Sequence[bool]) -> str:
+    """Why a row cannot be used; ``used`` are the positions in the pool of the edges that it names, -1 of others."""
+    for edge, at in zip([*(edge for edge, _ in row.primaries), *row.backups], used, strict=True):
+        if edge not in known:
+            return f"edge {edge} is unknown"
+        if at < 0:
+            return f"edge {edge} is not in the pool"
+        if not weighty[at]:
+            return f"edge {edge} has weight 0"
+    return "it breaks a fence" if used else "it names no edge"
 
 
 def _keys(arrays: Arrays, policy: int) -> list[_Key]:
@@ -122,9 +182,10 @@ def _keys(arrays: Arrays, policy: int) -> list[_Key]:
     return list(zip(country, region, isp, strict=True))
 
 
-def _row_of_class(keys: Sequence[_Key], kept: Mapping[_Key, int]) -> I64:
+def _of_class(keys: Sequence[_Key], values: Mapping[_Key, int], filler: int) -> I64:
+    """What each class finds by its key."""
     found = [
-        kept.get((country, region, isp), kept.get((country, "", isp), kept.get((country, "", ""), -1)))
+        values.get((country, region, isp), values.get((country, "", isp), values.get((country, "", ""), filler)))
         for country, region, isp in keys
     ]
     return np.array(found, dtype=np.int64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -39,18 +40,24 @@ _NOBODY: Final = Report(edge="", epoch=0, seq=0, received_ms=0)
 
 
 def build(
-    catalog: Arrays, state: StoreState, now_ms: int, planned: Planned | None = None
+    catalog: Arrays, state: StoreState, now_ms: int, planned: Planned | None = None, refused: str = ""
 ) -> dict[str, npt.NDArray[Any]]:
     """The sections of a steering snapshot (`layout.STEERING_SECTIONS`) for a catalog's sections.
 
     Ages count against ``state.now_ms``, the time of the store's newest entry; ``now_ms`` is the store's clock, by which
-    overrides, slow start and plans go. ``planned`` is ``state.plan``, resolved for this catalog, for those who keep it.
+    overrides, slow start and plans go. ``planned`` is ``state.plan``, resolved for this catalog, for those who keep it;
+    ``refused`` says, for explanations, which newer plan may not count, and why.
     """
-    return from_states(catalog, edge_state(catalog, state, now_ms), state, now_ms, planned)
+    return from_states(catalog, edge_state(catalog, state, now_ms), state, now_ms, planned, refused)
 
 
 def from_states(
-    catalog: Arrays, states: npt.NDArray[Any], state: StoreState, now_ms: int, planned: Planned | None = None
+    catalog: Arrays,
+    states: npt.NDArray[Any],
+    state: StoreState,
+    now_ms: int,
+    planned: Planned | None = None,
+    refused: str = "",
 ) -> dict[str, npt.NDArray[Any]]:
     """The second step of `build`: ``states`` is the section edge_state, as it was or would be.
 
@@ -59,28 +66,40 @@ def from_states(
     if planned is None and state.plan is not None:
         planned = planning.resolve(catalog, state.plan)
     acting = Acting(catalog, state.overrides.values(), now_ms, _rules(catalog))
-    plans = planned.policies if planned is not None and planned.acts(now_ms) else {}
+    faded = planning.faded(planned.plan, now_ms) if planned is not None else planning.STEPS
+    plans = planned.policies if planned is not None and faded < planning.STEPS else {}
     plotted = filling.plot(catalog, acting, plans)
-    table = Table(catalog, plotted.classes)
+    table = Table(catalog, plotted.classes, faded)
     for block in plotted.blocks:
         table.fill(block, *(pool_state(catalog, states, block.policy, is_v6=is_v6) for is_v6 in (False, True)))
     note = {
-        "plan": planned.plan.version if planned is not None and planned.acts(now_ms) else "",
+        "plan": planned.plan.version if planned is not None and faded < planning.STEPS else "",
+        "faded": faded / planning.STEPS if planned is not None else 0.0,
         "skipped": planned.skipped if planned is not None else 0,
+        "inactive": _inactive(planned, now_ms, faded),
+        "refused": refused,
         "overrides": acting.note(),
     }
+    text = json.dumps(note, ensure_ascii=False).encode() + b"\n" + (planned.told if planned is not None else b"")
     return {
         "made": np.array([(now_ms, state.now_ms)], dtype=layout.MADE),
         **table.sections(),
         "service_row": plotted.service_row,
         "edge_state": states,
-        "note": np.frombuffer(json.dumps(note, ensure_ascii=False).encode(), dtype=np.uint8),
+        "note": np.frombuffer(text, dtype=np.uint8),
     }
+
+
+def _inactive(planned: Planned | None, now_ms: int, faded: int) -> str:
+    """Of a plan that gives no weights now, which and why."""
+    if planned is None or faded < planning.STEPS:
+        return ""
+    return f"{planned.plan.version} {'has ended' if now_ms >= planned.plan.hold_until_ms else 'has not begun'}"
 
 
 def next_due_ms(catalog: Arrays, state: StoreState, now_ms: int) -> int | None:
     """The time of the store's clock after ``now_ms`` at which the same state makes other rows, or None: an override
-    begins or ends or goes on, an edge's slow start goes on, a plan comes into force or ends.
+    begins or ends or goes on, an edge's slow start goes on, a plan comes into force or fades.
 
     What follows from the ages of reports moves with the store's entries alone.
     """
@@ -94,8 +113,8 @@ def next_due_ms(catalog: Arrays, state: StoreState, now_ms: int) -> int | None:
         for report in state.reports.values()
     ):
         found.append((clock_s + 1) * 1000)
-    if state.plan is not None:
-        found += [at_ms for at_ms in (state.plan.effective_at_ms, state.plan.hold_until_ms) if at_ms > now_ms]
+    if state.plan is not None and (step_ms := planning.next_step_ms(state.plan, now_ms)) is not None:
+        found.append(step_ms)
     return min(found, default=None)
 
 
@@ -142,12 +161,19 @@ class Steering:
         """The row of the first class of a service (a row of its own table), whose policy's is ``policy_row``."""
         return self._service_row[service] if self._service_row else policy_row
 
-    @property
+    @cached_property
     def note(self) -> Mapping[str, Any]:
-        """What it was made with, for explanations: ``plan``, the version in use or empty; ``skipped``, how many of its
-        rows cannot be used; ``overrides`` that act or are near, as `overriding.Acting.note` has them."""
-        found: Mapping[str, Any] = json.loads(self.arrays["note"].tobytes() or b"{}")
+        """What it was made with, for explanations: ``plan``, the version in use or empty; ``faded``, the part of it
+        that has passed into local policy; ``inactive``, which plan gives no weights now and why; ``refused``, which may
+        not count and why; ``skipped``, how many of its rows cannot be used; ``overrides`` that act or are near, as
+        `overriding.Acting.note` has them."""
+        found: Mapping[str, Any] = json.loads(self.arrays["note"].tobytes().partition(b"\n")[0] or b"{}")
         return found
+
+    @property
+    def told(self) -> bytes:
+        """What is told of its plan, for `snapshot.telling`."""
+        return self.arrays["note"].tobytes().partition(b"\n")[2]
 
     def row(self, policy_class: int, is_v6: bool) -> Row:
         """A class's row: `first` + class."""

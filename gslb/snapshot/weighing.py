@@ -4,7 +4,7 @@ A row holds the edges that a class may get, in level order and inside a level in
 after spill (`policy.spill`), or with those that a pin or a plan orders. Its flags: ROW_FAIL_OPEN where the availability
 of all levels together is below the policy's ``panic``, or is nothing; ROW_CHANGING where an edge of the levels down to
 the last one in use, or of any level if the row is empty, had a transition a moment ago (`planning` tells which count
-under a plan); ROW_PINNED and ROW_PLANNED.
+under a plan); ROW_PINNED; ROW_PLANNED, also while the plan fades.
 
 **Failing open** a row ignores headroom and room: it is made of the living edges by nominal weight, level by level as
 ever; where none lives, of the unknown ones; where none is unknown, of those that are down. Drained edges, weight 0 and
@@ -157,6 +157,33 @@ def planned(weight: I64, pool: PoolState) -> Rows:
     return found
 
 
+def blended(plans: I64, local: Rows, pool: PoolState, part: int, parts: int) -> Rows:
+    """Rows of classes whose plan fades: of the weights that it gives, shape (classes, edges), and of the rows of local
+    policy for the same classes, which has ``part`` / ``parts`` of each.
+
+    Both are brought to the same sum. Edges of the plan come first, at level 0; others one level below that of local
+    policy. Of more than 16 edges the heaviest stay (of equal ones, the earlier in the pool). Where local policy has no
+    edge, the plan keeps all. Flags are those of both.
+    """
+    ours = plans.astype(np.float64)
+    theirs = np.zeros(ours.shape)
+    levels = np.full(ours.shape, LEVEL_NEVER, dtype=np.uint8)
+    at_of = np.zeros(int(pool.edges.max(initial=0)) + 1, dtype=np.intp)
+    at_of[pool.edges] = np.arange(len(pool.edges))
+    row, column = np.nonzero(np.arange(STEERING_WIDTH) < local.count[:, None])
+    at = at_of[local.edge[row, column]]
+    theirs[row, at] = local.weight[row, column]
+    levels[row, at] = local.level[row, column] + 1
+    levels[ours > 0] = 0
+    our_sum, their_sum = (np.maximum(each.sum(axis=1, keepdims=True), 1.0) for each in (ours, theirs))
+    mixed = ours * ((parts - part) * spill.MAX_WEIGHT) / our_sum + theirs * (part * spill.MAX_WEIGHT) / their_sum
+    there = (ours > 0) | (theirs > 0)
+    weight = np.where(there, np.clip(np.rint(mixed / parts), 1.0, spill.MAX_WEIGHT), 0.0)
+    found = _drawn(levels, pool.edges, _sixteen(weight), spill.levels_in_use(levels))
+    found.flags[:] = ROW_PLANNED | local.flags
+    return found
+
+
 def _drawn(of_classes: U8, edges: U16, weight: F64, used: tuple[int, ...]) -> Rows:
     """Rows of some weights, ready to be drawn from; their flags are 0."""
     edge, level, kept, count = _ordered(of_classes, edges, weight, used)
@@ -235,6 +262,15 @@ def _heaviest(places: npt.NDArray[np.intp], weight: F64) -> F64:
         shrunk = np.rint(raised / largest * float(spill.MAX_WEIGHT))
         raised = np.where(largest > spill.MAX_WEIGHT, np.where(kept, np.maximum(shrunk, 1.0), 0.0), raised)
     return raised
+
+
+def _sixteen(weight: F64) -> F64:
+    """The same with the heaviest 16 of each row left."""
+    if not (np.count_nonzero(weight, axis=1) > STEERING_WIDTH).any():
+        return weight
+    order = np.argsort(-weight, axis=1, kind="stable")
+    np.put_along_axis(weight, order[:, STEERING_WIDTH:], 0.0, axis=1)
+    return weight
 
 
 def _changing(of_classes: U8, changing: Mask, level: U8, count: U8) -> Mask:

@@ -13,12 +13,14 @@ from gslbtest.pools import GBPS, Edge, Policy, sections
 from gslb.model.geography import CONTINENT_OF
 from gslb.model.intent import Intent
 from gslb.model.override import KIND_DRAIN, KIND_RAMP, Override, Target
+from gslb.model.plan import PLAN_SUM, Plan
 from gslb.model.report import Report, StoreState
 from gslb.model.rtt import RttTable
 from gslb.model.view import View, ViewTable
 from gslb.policy import draw, headroom, nearest, override, spill
 from gslb.policy.affinity import NEVER, levels
-from gslb.snapshot import layout, steering
+from gslb.snapshot import layout, planning, steering
+from gslb.snapshot.planning import Planned, PlannedPolicy
 from gslb.snapshot.steering import Steering
 from gslb.zone import check
 
@@ -197,6 +199,26 @@ def _planned(intent: Intent) -> str:
     return "\n".join(lines)
 
 
+def _fading(intent: Intent) -> str:
+    edges = [Edge("can"), Edge("sha-1"), Edge("sha-2")]
+    catalog = sections(edges, [Policy({"can": 80, "sha-1": 100, "sha-2": 60}, [[1, 0, 0]])])
+    weights = [round(PLAN_SUM * part) for part in (0.6, 0.4)]
+    row = PlannedPolicy(
+        np.array([0]),
+        *(np.array([[*told, *[filler] * (16 - len(told))]]) for told, filler in (([0, 1], -1), (weights, 0), ([], -1))),
+        ("CN||",),
+    )
+    planned = Planned(Plan("v7", hold_until_ms=NOW), {0: row}, 0)
+    lines = ["after it held      local  can    sha-1  sha-2"]
+    for after_s in (0, 10, 60, 300, 450, 590, 600):
+        now_ms = NOW + after_s * 1000
+        found = Steering(steering.build(catalog, StoreState(NOW), now_ms, planned)).row(0, False)
+        given = dict(zip(found.edges, (weight / sum(found.weights) for weight in found.weights), strict=True))
+        shares = "  ".join(f"{given.get(edge, 0):5.1%}" for edge in range(3))
+        lines.append(f"{after_s:11} s  {planning.faded(planned.plan, now_ms) / planning.STEPS:9.1%}  {shares}")
+    return "\n".join(lines)
+
+
 def _moves(intent: Intent) -> str:
     before = _drawn([100, 60, 40])
     lines = ["weights      edge-0   edge-1   edge-2   moved"]
@@ -240,7 +262,8 @@ def _shared(names: list[str], reciprocals: list[int]) -> str:
 
 
 EXAMPLES: list[Callable[[Intent], str]] = [
-    _level_table, _bands, _headroom, _spilling, _states, _ages, _overrides, _planned, _moves, _answers, _spread,
+    _level_table, _bands, _headroom, _spilling, _states, _ages, _overrides, _planned, _fading, _moves, _answers,
+    _spread,
 ]  # fmt: skip
 
 

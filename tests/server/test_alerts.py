@@ -35,6 +35,8 @@ WELL = {
     f"gslb_plan_rows{{{A}}}": "10",
     f"gslb_plan_acting{{{A}}}": "1",
     f"gslb_plan_rows_skipped{{{A}}}": "0",
+    f"gslb_plan_age_seconds{{{A}}}": "65",
+    f"gslb_plan_faded_ratio{{{A}}}": "0",
     f"gslb_state_age_seconds{{{A}}}": "0",
     f"gslb_store_connected{{{A}}}": "1",
     f"gslb_store_faults{{{A}}}": "0",
@@ -86,6 +88,17 @@ CASES: dict[str, Case] = {
     ),
     "a plan does not fit": ({f"gslb_plan_rows_skipped{{{A}}}": "1"}, {"GslbPlanRowsSkipped": [ON_A]}),
     "a plan has ended": ({f"gslb_plan_acting{{{A}}}": "0"}, {"GslbPlanNotInForce": [ON_A]}),
+    "no new plan comes": ({f"gslb_plan_age_seconds{{{A}}}": "+15"}, {"GslbPlanOld": [ON_A]}),
+    "two rounds late": ({f"gslb_plan_age_seconds{{{A}}}": "185"}, {}),
+    "a plan fades": ({f"gslb_plan_faded_ratio{{{A}}}": "0.1"}, {"GslbPlanFading": [ON_A]}),
+    "a plan has faded": (
+        {f"gslb_plan_faded_ratio{{{A}}}": "1", f"gslb_plan_acting{{{A}}}": "0"},
+        {"GslbPlanNotInForce": [ON_A]},
+    ),
+    "a plan is refused": (
+        {f'gslb_plan_refused_info{{{A},version="v8",reason="shift"}}': "1"},
+        {"GslbPlanRefused": [ON_A | {"version": "v8", "reason": "shift"}]},
+    ),
     "no plan": ({f"gslb_plan_acting{{{A}}}": "0", f"gslb_plan_rows{{{A}}}": "0"}, {}),
     "the store is away": (
         {

@@ -179,3 +179,15 @@ async def test_a_child_that_fails(place: Place, monkeypatch: pytest.MonkeyPatch)
 def test_the_result_is_printed(place: Place, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert build.main([str(place.zones), str(place.data), str(place.state)]) == 0
     assert json.loads(capfdbinary.readouterr().out)["errors"] == []
+
+
+async def test_what_only_dispatch_reads_holds_up_no_edit(place: Place) -> None:
+    """Its faults are for `gslb check` and for dispatch to tell; a change of it is no reload."""
+    before = await place.catalogs.generation()
+    write_files(place.zones, {"dispatch.yaml": "knee: 5\n", "events.yaml": "streams: x\n"})
+    write_files(place.data, {"demand.csv": "time,service,demand_bps\nnow,a.,-1\n"})
+    assert await place.catalogs.generation() == before
+    built = place.build()
+    assert (built.errors, built.warnings, built.generation) == ((), (), before)
+    told = build.read(place.zones, place.data).errors
+    assert [Path(error.path).name for error in told] == ["demand.csv", "demand.csv", "dispatch.yaml", "events.yaml"]

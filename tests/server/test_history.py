@@ -351,6 +351,36 @@ def test_a_plan_that_cannot_be_kept_is_told_and_all_else_goes_on(network: Networ
     assert str(raised.value) == "plan v1, which was in the store then, could not be kept"
 
 
+def test_a_plan_is_kept_before_it_acts(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that could not be is tried again once it acts, and told then."""
+    one, two = plan("v1", ("ber-1", PLAN_SUM)), plan("v2", ("ber-2", PLAN_SUM))
+    saved: list[str] = []
+    save = kept.save_plan
+
+    def noted(state_dir: Path, each: Plan) -> str:
+        saved.append(each.version)
+        return save(state_dir, each)
+
+    monkeypatch.setattr(kept, "save_plan", noted)
+    network.history.keep(one)
+    network.history.keep(two)
+    for each in (one, two, one):
+        network.clock_ms += 1000
+        network.change(plan=each)
+        network.steer()
+    assert saved == ["v1", "v2"]
+    (network.state_dir / "plans" / "v3.plan").mkdir()
+    three = plan("v3", ("ber-1", PLAN_SUM))
+    with pytest.raises(OSError, match="v3"):
+        network.history.keep(three)
+    network.change(plan=three)
+    with pytest.raises(OSError, match="v3"):
+        network.steer()
+    network.clock_ms += 1000
+    network.steer()
+    assert saved == ["v1", "v2", "v3", "v3"]
+
+
 def test_a_new_catalog(network: Network) -> None:
     for edge in EDGES:
         network.report(edge, load_bps=10**9)

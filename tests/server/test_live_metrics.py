@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from gslb.server.durations import RELOAD_S, STEERING_S, Durations
 from gslb.server.live import Served, Tables, known_space
 from gslb.server.live_metrics import Moment
 from gslb.server.metrics import Scrape, exposition
-from gslb.server.status import Live, Status
+from gslb.server.status import Live, RefusedPlan, Status
 from gslb.snapshot import steering
 from gslb.snapshot.steering import Steering
 
@@ -88,7 +89,10 @@ def samples(text: bytes) -> Samples:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-AWAY = Live(False, 12.5, NOW_MS - 4_000, NOW_MS, {"{gslb}:report:x": "seq: is missing"}, 2, "v7", 77.0, "disk full")
+AWAY = Live(
+    False, 12.5, NOW_MS - 4_000, NOW_MS, {"{gslb}:report:x": "seq: is missing"}, 2, "v7", 77.0, "disk full",
+    plan_age_s=61.5, plan_refused=(RefusedPlan("v8", "shift", "much"),), plan_refusals={"shift": 2, "sums": 1},
+)  # fmt: skip
 
 
 def test_values(small: dict[str, str]) -> None:
@@ -127,6 +131,12 @@ def test_values(small: dict[str, str]) -> None:
         'gslb_overrides{kind="ramp",state="active"}': 0,
         'gslb_plan_info{version="v7"}': 1,
         "gslb_plan_acting": 1,
+        "gslb_plan_faded_ratio": 0,
+        "gslb_plan_age_seconds": 61.5,
+        'gslb_plan_refused_total{reason="shift"}': 2,
+        'gslb_plan_refused_total{reason="sums"}': 1,
+        'gslb_plan_refused_total{reason="fence"}': 0,
+        'gslb_plan_refused_info{reason="shift",version="v8"}': 1,
         "gslb_plan_hold_until_timestamp_seconds": NOW_S + 60,
         "gslb_plan_rows": 2,
         "gslb_plan_rows_skipped": 1,
@@ -140,12 +150,24 @@ def test_values(small: dict[str, str]) -> None:
     assert 0.5 < found['gslb_edge_computed_share{edge="fra"}'] < 1
 
 
+def test_a_plan_that_fades(small: dict[str, str]) -> None:
+    """Its part of the clients is said to be the plan's until it has faded."""
+    for after_s, wanted in ((0, (1, 0.0, 0.5)), (300, (1, 0.5, 0.5)), (600, (0, 1.0, None))):
+        held = state()
+        assert held.plan is not None
+        held = replace(held, plan=replace(held.plan, hold_until_ms=NOW_MS - after_s * 1000, effective_at_ms=0))
+        found = samples(scraped(small, held, Live(), {}))
+        level = 'gslb_service_level_share{level="plan",service="p.live.example."}'
+        assert (found["gslb_plan_acting"], found["gslb_plan_faded_ratio"], found.get(level)) == wanted
+
+
 def test_of_a_store_that_holds_nothing(small: dict[str, str]) -> None:
     found = samples(scraped(small, StoreState(), Live(connected=True, clock_ms=NOW_MS), {}))
     assert (found["gslb_store_connected"], found["gslb_store_time_lag_seconds"]) == (1, 0)
     assert (found["gslb_plan_acting"], found["gslb_plan_hold_until_timestamp_seconds"]) == (0, 0)
     assert 'gslb_edge_report_age_seconds{edge="sha"}' not in found
-    assert not any(name.startswith("gslb_plan_info{") for name in found)
+    assert not any(name.startswith(("gslb_plan_info{", "gslb_plan_age_", "gslb_plan_refused_info")) for name in found)
+    assert found['gslb_plan_refused_total{reason="checksum"}'] == 0
     assert found['gslb_edge_health{edge="sha",family="ipv4"}'] == 1
 
 
@@ -156,7 +178,7 @@ def test_before_anything_is_served() -> None:
     )  # fmt: skip
     found = samples(exposition(scrape))
     assert (found["gslb_ready"], found["gslb_store_connected"]) == (0, 0)
-    assert not any(name.startswith(("gslb_edge_health", "gslb_service_", "gslb_plan_")) for name in found)
+    assert not any(name.startswith(("gslb_edge_health", "gslb_service_", "gslb_plan_acting")) for name in found)
 
 
 def test_promtool_finds_nothing(small: dict[str, str]) -> None:

@@ -89,8 +89,9 @@ def states(draw: Any) -> StoreState:
             first = draw(st.sampled_from([0, 10_000, 40_000]))
             primaries = (used[0], first), (used[1], PLAN_SUM - first)
             rows.append(PlanRow("live.x.test.", *key.split("|"), primaries, tuple(used[2:])))
-        effective = NOW_MS + draw(st.sampled_from([-1000, -1000, 0, 1000]))
-        plan = Plan("v1", "", 0, effective, effective + draw(st.sampled_from([1000, 10_000])), tuple(sorted(rows)))
+        hold = NOW_MS + draw(st.sampled_from([3000, 3000, 0, -9000, -10_000, -300_000, -595_000, -600_000]))
+        effective = draw(st.sampled_from([hold - 3_600_000, hold - 3_600_000, min(hold, NOW_MS + 1000)]))
+        plan = Plan("v1", "", 0, effective, hold, tuple(sorted(rows)))
     return StoreState(NOW_MS, reports, seen, overrides=overrides, plan=plan)
 
 

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from gslb.answer.explain import Explanation, explain
 from gslb.model.override import Override, Target
-from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+from gslb.model.plan import PLAN_SUM, BindingCap, Plan, PlanRow
 from gslb.model.report import Report, StoreState
-from gslb.snapshot import planning, steering
+from gslb.policy import draw, spill
+from gslb.snapshot import layout, planning, steering, weighing
 from gslb.snapshot.planning import PlannedPolicy
 from gslb.wire.query import Ecs
 
 T = 1_800_000_000_000
 BERLIN, VODA, PARIS, ROME = "198.51.100.0/24", "198.51.101.0/24", "198.52.0.0/16", "198.53.0.0/16"
-EDGES = [("ber", "DE"), ("fra", "DE"), ("nyc", "US"), ("par", "FR"), ("zrh", "CH")]
+EDGES = [("ber", "DE"), ("fra", "DE"), ("nyc", "US"), ("par", "FR"), ("zrh", "CH"), ("osl", "NO")]
 ZONES = {
     "zones/edges.yaml": "edges:\n"
     + "".join(
@@ -160,7 +161,11 @@ def test_what_a_plan_does(net: World, case: Case) -> None:
     found = told(net, plan(*case.rows), case.client, reports={each.edge: each for each in case.reports})
     assert shares(found) == case.wanted
     assert (found.plan == "v7") is case.planned
-    assert found.plan == "v7" or found.plan == "none (v7 has no row to go by here)"
+    assert found.plan in (
+        "v7",
+        "none (v7 has no row to go by here)",
+        "none (less than half of the weight of v7's row is left)",
+    )
 
 
 SHORT = [
@@ -194,18 +199,235 @@ def test_the_scope_leaves_room_for_a_plan(net: World) -> None:
     assert shares(told(net, plan(row("||", ber=50, fra=50)), "20.1.2.0/24")) == {"ber": 50.0, "fra": 50.0}
 
 
-TIMES = [(T - 1, False), (T, True), (T + 3_599_999, True), (T + 3_600_000, False)]
+CAPS = [
+    ("edge", "par", 10**10, 0.25), ("edge", "nyc", 10**10, 8.0), ("pop", "ber", 2 * 10**10, 9.0),
+    ("pop", "zrh", 10**10, 7.0), ("network", "", 10**11, 0.1), ("region", "north", 7_500_000_000, 3.0),
+]  # fmt: skip
+TIMES = [(T - 1, False), (T, True), (T + 3_599_999, True), (T + 3_600_000 + 600_000, False)]
 
 
 @pytest.mark.parametrize(("now_ms", "acts"), TIMES)
 def test_it_counts_for_its_time(net: World, now_ms: int, acts: bool) -> None:
     found = told(net, plan(WIDE), BERLIN, now_ms=now_ms)
-    assert (found.plan, shares(found)) == (("v7", {"ber": 30.0, "par": 70.0}) if acts else ("none", LOCAL))
+    assert shares(found) == ({"ber": 30.0, "par": 70.0} if acts else LOCAL)
+    assert found.plan == ("v7" if acts else f"none (v7 has {'not begun' if now_ms < T else 'ended'})")
 
 
-@pytest.mark.parametrize(("now_ms", "wanted"), [(T - 5000, T), (T, T + 3_600_000), (T + 3_600_000, None)])
+HELD = T + 3_600_000
+FADED = HELD + 600_000
+DUE = [
+    (T - 5000, T),
+    (T, HELD),
+    (HELD, HELD + 10_000),
+    (HELD + 9_999, HELD + 10_000),
+    (HELD + 10_000, HELD + 20_000),
+    (FADED - 10_000, FADED),
+    (FADED, None),
+]
+
+
+@pytest.mark.parametrize(("now_ms", "wanted"), DUE)
 def test_when_it_is_due(net: World, now_ms: int, wanted: int | None) -> None:
     assert steering.next_due_ms(net.catalog.arrays, StoreState(T, plan=plan(WIDE)), now_ms) == wanted
+
+
+class Fading(NamedTuple):
+    """A plan some time after it held, and the shares in percent that follow. Local policy is half ber, half fra."""
+
+    why: str
+    row: PlanRow
+    after_s: int
+    wanted: dict[str, float]
+    reports: tuple[Report, ...] = ()
+    client: str = BERLIN
+    plan: str = "v7, fading: 50 % local"
+
+
+FADING = [
+    Fading("it holds to the end", WIDE, 0, {"ber": 30.0, "par": 70.0}, plan="v7"),
+    Fading("and through the first step", WIDE, 9, {"ber": 30.0, "par": 70.0}, plan="v7"),
+    Fading("a sixtieth", WIDE, 10, {"ber": 30.3, "fra": 0.8, "par": 68.8}, plan="v7, fading: 2 % local"),
+    Fading("half", WIDE, 309, {"ber": 40.0, "fra": 25.0, "par": 35.0}),
+    Fading("the last step but one", WIDE, 599, {"ber": 49.7, "fra": 49.2, "par": 1.2}, plan="v7, fading: 98 % local"),
+    Fading("over", WIDE, 600, LOCAL, plan="none (v7 has ended)"),
+    Fading("a dead primary's share goes first", WIDE, 300, {"fra": 25.0, "par": 75.0}, (down("ber"),)),
+    Fading("headroom first", WIDE, 300, {"ber": 8.8, "fra": 25.0, "par": 66.2}, (said("ber", load_bps=10**10),)),
+    Fading("less than half left", row("DE||", ber=70, par=30), 300, {"fra": 50.0, "par": 50.0}, (down("ber"),),
+           plan="none (less than half of the weight of v7's row is left)"),
+    Fading("no local edge", row("||", ber=100), 300, {"ber": 100.0}, client="20.1.2.0/24"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FADING, ids=[case.why for case in FADING])
+def test_how_it_fades(net: World, case: Fading) -> None:
+    reports = {each.edge: each for each in case.reports}
+    found = told(net, plan(case.row), case.client, now_ms=HELD + case.after_s * 1000, reports=reports)
+    assert shares(found) == case.wanted
+    assert found.plan == case.plan
+
+
+def test_what_gets_nothing_while_it_fades(net: World) -> None:
+    lines = list(told(net, plan(row("DE||", ("par",), ber=100)), BERLIN, now_ms=HELD + 300_000).lines())
+    (away,) = [line for line in lines if line.startswith("not par")]
+    assert away.startswith("not par: plan v7 and local policy give it nothing, a backup (")
+
+
+FLAGS = [
+    # what is reported, how long after it held, the flags of the row
+    ({}, 300, layout.ROW_PLANNED),
+    ({"fra": replace(down("fra"), since_ms=T - 1000)}, 0, layout.ROW_PLANNED),
+    ({"fra": replace(down("fra"), since_ms=T - 1000)}, 300, layout.ROW_PLANNED | layout.ROW_CHANGING),
+    ({"par": replace(said("par"), since_ms=T - 1000)}, 300, layout.ROW_PLANNED | layout.ROW_CHANGING),
+    ({edge: said(edge, headroom_milli=0) for edge in ("ber", "fra", "par")}, 300,
+     layout.ROW_PLANNED | layout.ROW_FAIL_OPEN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reports", "after_s", "flags"), FLAGS)
+def test_flags_are_those_of_both(net: World, reports: dict[str, Report], after_s: int, flags: int) -> None:
+    state = StoreState(T, reports, plan=plan(WIDE))
+    made = steering.Steering(steering.build(net.catalog.arrays, state, HELD + after_s * 1000))
+    catalog = net.catalog
+    number = catalog.names[catalog.find(b"\4live\1x\4test\0")].service
+    cls = told(net, plan(WIDE), BERLIN).cls
+    found = made.row(made.first(number, catalog.policies[catalog.services[number].policy].row) + cls, False)
+    assert found.flags == flags
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_step_of_fading_moves_more_than_a_sixtieth(net: World, seed: int) -> None:
+    """From before it holds no more until it has faded, whatever is reported of edges; and nothing moves in between."""
+    chance = np.random.default_rng(seed)
+    weights = dict(zip(["ber", "fra", "par"], (chance.dirichlet([1, 1, 1]) * 100).tolist(), strict=True))
+    reports = {edge: said(edge, load_bps=int(chance.uniform(0, 9.6e9))) for edge in weights}
+    state = StoreState(T, reports, plan=plan(row("DE||", **weights), row("FR||", par=100)))
+    former = None
+    seen = []
+    for now_ms in [HELD + at_s * 1000 + ms for at_s in range(0, 610, 10) for ms in (-1, 0)]:
+        arrays = steering.build(net.catalog.arrays, state, now_ms)
+        rows = len(arrays["count"])
+        table = np.zeros((rows, len(EDGES)))
+        edges, given = (arrays[name].reshape(rows, -1) for name in ("edge", "weight"))
+        np.add.at(table, (np.arange(rows)[:, None], edges), given.astype(float))
+        table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
+        if former is not None:
+            seen.append(float(np.abs(table - former).max()))
+        former = table
+    assert max(seen) <= 1 / 60 + 1e-6
+    assert [at for at, moved in enumerate(seen) if moved] == list(range(2, 121, 2)), "each ten seconds, 60 times"
+
+
+def test_a_step_moves_a_sixtieth_of_the_clients(net: World) -> None:
+    """And every one of them to an edge whose share grew."""
+    catalog = net.catalog
+    number = catalog.names[catalog.find(b"\4live\1x\4test\0")].service
+    policy = catalog.policies[catalog.services[number].policy]
+    cls = told(net, plan(WIDE), BERLIN).cls
+    state = StoreState(T, plan=plan(row("DE||", par=100)))
+    rows = [
+        steering.Steering(steering.build(catalog.arrays, state, HELD + at_s * 1000)).row(policy.row + cls, False)
+        for at_s in (290, 300)
+    ]
+    clients = [
+        [
+            draw.pick(
+                each.edges, each.levels, each.weights, each.reciprocals, catalog.edge_hashes,
+                draw.seed_of(b"\4live\1x\4test\0", 4, client << 12, 20), 1, 0, b"",
+            )[0]
+            for client in range(20_000)
+        ]
+        for each in rows
+    ]  # fmt: skip
+    moved = [(was, now) for was, now in zip(*clients, strict=True) if was != now]
+    assert len(moved) / 20_000 == pytest.approx(1 / 60, abs=0.003)
+    assert {catalog.edge_ids[was] for was, _ in moved} == {"par"}
+
+
+def wide(weights: list[int], levels: list[list[int]], local: list[list[tuple[int, int]]]) -> weighing.Rows:
+    """Blended half and half: what the plan gives each edge, and rows of edge and weight with the levels of the pool."""
+    width = len(weights)
+    pool = steering.pool_state(
+        {
+            "policy": np.array([(0, width)], dtype=[("edge", "<u4"), ("edge_count", "<u4")]),
+            "policy_edge": np.arange(width),
+            "policy_weight": np.full(width, 100),
+        },
+        np.zeros(width, dtype=layout.EDGE_STATE),
+        0,
+        is_v6=False,
+    )
+    theirs = np.zeros((1, width))
+    for edge, weight in local[0]:
+        theirs[0, edge] = weight
+    of_classes = np.array(levels, dtype=np.uint8)
+    rows = weighing._drawn(of_classes, pool.edges, theirs, spill.levels_in_use(of_classes))
+    return weighing.blended(np.array([weights]), rows, pool, 30, 60)
+
+
+def test_more_than_sixteen_edges_keep_the_heaviest() -> None:
+    """Twelve of the plan and twelve others, the lightest of which are left out; both halves count alike before."""
+    plan_weights = [1000 * (at + 1) for at in range(12)] + [0] * 12
+    local = [[(at, at) for at in range(12, 24)]]
+    found = wide(plan_weights, [[255] * 12 + [3] * 12], local)
+    whole = [each / sum(plan_weights) for each in plan_weights[:12]] + [
+        each / sum(range(12, 24)) for each in range(12, 24)
+    ]
+    kept = sorted(sorted(range(24), key=lambda at: (-whole[at], at))[:16])
+    assert found.edge[0].tolist() == kept
+    assert found.level[0].tolist() == [0 if at < 12 else 4 for at in kept]
+    part = [whole[at] / sum(whole[each] for each in kept) for at in kept]
+    assert (found.weight[0] / found.weight[0].sum()).tolist() == pytest.approx(part, rel=1e-6)
+
+
+NEARER = [
+    # rows, what is said of the row, of a client in Berlin with dtag
+    ([WIDE], "plan row DE||: ber 30.0%, par 70.0%"),
+    ([row("DE||", ("fra",), ber=100)], "plan row DE||: ber 100.0%, backups fra"),
+    ([WIDE, row("DE||dtag", rio=100)],
+     "plan row DE||: ber 30.0%, par 70.0%; one that comes first is skipped: edge rio is unknown"),
+    ([row("DE||", zrh=100)], "plan row skipped: edge zrh has weight 0"),
+    ([row("DE||", ("osl",), ber=100)], "plan row skipped: edge osl is not in the pool"),
+    ([row("DE||", ("nyc",), ber=100)], "plan row skipped: it breaks a fence"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "line"), NEARER)
+def test_the_row_is_told(net: World, rows: list[PlanRow], line: str) -> None:
+    assert [each for each in told(net, plan(*rows), BERLIN).lines() if each.startswith("plan ")] == [line]
+
+
+def test_costs_and_limits_are_told(net: World) -> None:
+    """Of the row's edges and their PoPs; of the network, and of any region."""
+    costly = row("DE||", ("fra",), ber=30, par=70)._replace(costs=(1.25, 2.0, 0.123456))
+    caps = tuple(BindingCap(*each) for each in CAPS)
+    published = replace(plan(costly, row("FR||", par=100)), caps=caps)
+    found = told(net, published, BERLIN)
+    facts = {each.edge: (each.planned, each.cost) for each in found.candidates}
+    assert facts["ber"] == (pytest.approx(0.3, abs=1e-4), 1.25)
+    assert facts["fra"] == (0, pytest.approx(0.123456))
+    assert facts["nyc"] == (None, None)
+    lines = list(found.lines())
+    assert [line for line in lines if line.startswith("cap ")] == [
+        "cap pop ber, 20 Gbps, binds: one Mbps more would save 9",
+        "cap region north, 7.5 Gbps, binds: one Mbps more would save 3",
+        "cap edge par, 10 Gbps, binds: one Mbps more would save 0.25",
+        "cap network, 100 Gbps, binds: one Mbps more would save 0.1",
+    ]
+    (ber,) = [line for line in lines if line.startswith("edge ber")]
+    assert ", plan 30.0 % at cost 1.25, " in ber
+    (fra,) = [line for line in lines if line.startswith("not fra")]
+    assert ", backup at cost 0.1235, " in fra
+    assert [each.kind for each in told(net, published, PARIS).caps] == ["region", "edge", "network"]
+    assert not told(net, published, BERLIN, "local").caps
+
+
+def test_what_is_refused_is_told(net: World) -> None:
+    made = steering.build(net.catalog.arrays, StoreState(T, plan=plan(WIDE)), T, refused="v8 refused: shift: 40 %")
+    for service, wanted in (("live", ["plan v8 refused: shift: 40 %"]), ("local", [])):
+        name = bytes((len(service),)) + service.encode() + b"\1x\4test\0"
+        ecs = Ecs(1, 24, bytes((198, 51, 100, 0)), b"")
+        lines = explain(net.catalog, steering.Steering(made), name, ecs, RESOLVER).lines()
+        assert [line for line in lines if line.startswith("plan ") and "refused" in line] == wanted
 
 
 SKIPPED = [

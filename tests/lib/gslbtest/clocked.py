@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gslb.model.override import KIND_DRAIN, Override, Target
+from gslb.model.plan import Plan
 from gslb.model.report import Report
 from gslb.store import redis_library
-from gslb.store.interface import Outcome, Store
+from gslb.store.interface import Lease, Outcome, Store
 from gslbtest.stores import RedisServer, becomes, following, seen_by
 
 BEGIN = 1_700_000_000_000
@@ -51,6 +52,25 @@ class _Told:
         if outcome.accepted:
             await becomes(self.inner, lambda state: state.overrides.get(override.id) == override)
         return outcome
+
+    async def publish(self, plan: Plan, token: int | None = None) -> Outcome:
+        self._set()
+        outcome = await self.inner.publish(plan, token)
+        if outcome.accepted:
+            await becomes(self.inner, lambda state: state.plan == plan)
+        return outcome
+
+    async def take_lease(self, name: str, holder: str, lasting_ms: int) -> Lease:
+        self._set()
+        return await self.inner.take_lease(name, holder, lasting_ms)
+
+    async def drop_lease(self, name: str, holder: str) -> Outcome:
+        self._set()
+        return await self.inner.drop_lease(name, holder)
+
+    async def freeze(self, until_ms: int, author: str, reason: str) -> Outcome:
+        self._set()
+        return await self.inner.freeze(until_ms, author, reason)
 
     def _set(self) -> None:
         self.server.cli("SET", "test:clock_ms", str(self.clock.now_ms))

@@ -202,6 +202,7 @@ def states(draw: Any, edges: int) -> StoreState:
             for service in ("live.x.test.", "play.y.test.")
             for view in ("DE||", "DE||dtag", "||")
         ]
-        plan = Plan("v1", "", 0, NOW_MS - 1000, NOW_MS + 10_000, tuple(sorted(rows)))
+        hold_ms = NOW_MS + draw(st.sampled_from([10_000, -20_000, -300_000]))
+        plan = Plan("v1", "", 0, hold_ms - 20_000, hold_ms, tuple(sorted(rows)))
     seen = {edge: each.received_ms for edge, each in reports.items()}
     return StoreState(NOW_MS, reports, seen, overrides=overrides, plan=plan)

@@ -18,6 +18,7 @@ T = 1_800_000_000
 NOW_MS = T * 1000
 G = 10**9
 STALE_MS, HOLD_MS, CHANGING_S, SLOW_S = 3000, 7000, 60, 90
+FADE_S, FADE_STEP_S = 600, 10
 TTL_S = {"live": 20, "play": 60}
 CONTINENT = {"DE": "EU", "FR": "EU", "US": "NA", "": ""}
 LEVELS = ["isp+region", "isp+country", "isp", "region", "country", "continent", "any"]
@@ -206,7 +207,8 @@ class Words:
         plan, by_id = self.state.plan, {edge.id: edge for edge in self.net.edges}
         if plan is None or not self.net.dispatch or self.service != "live":
             return False
-        if not plan.effective_at_ms <= self.clock_s * 1000 < plan.hold_until_ms:
+        local = Fraction(max(0, self.clock_s * 1000 - plan.hold_until_ms) // (FADE_STEP_S * 1000) * FADE_STEP_S, FADE_S)
+        if not plan.effective_at_ms <= self.clock_s * 1000 or local >= 1:
             return False
         rows = {"|".join(row[1:4]): row for row in plan.rows if all(usable(by_id, row, each) for each in named(row))}
         country, region, isp = self.view
@@ -229,8 +231,17 @@ class Words:
             self.flags.add("changing")
         if 2 * sum(left.values()) < PLAN_SUM:
             return False
-        self.row = shares({edge: weight for edge, weight in left.items() if weight})
-        self.levels = dict.fromkeys(self.row, 0)
+        ours = shares({edge: weight for edge, weight in left.items() if weight})
+        below: dict[str, int] = {}
+        if local:
+            self.local(self.level, self.net.panic, self.net.closed)
+            below = {edge: level + 1 for edge, level in self.levels.items()}
+        theirs = self.row or ours
+        self.row = {
+            edge: (1 - local) * ours.get(edge, 0) + local * theirs.get(edge, 0)
+            for edge in (ours | theirs if local else ours)
+        }
+        self.levels = below | dict.fromkeys(ours, 0)
         self.flags.add("planned")
         return True
 
