@@ -43,6 +43,9 @@ ONLY_IN = [
     ("dnslib", "gslb/wire/message.py"),
     ("maxminddb", "gslb/geo/mmdb.py"),
     ("geoip2", "gslb/geo/mmdb.py"),
+    ("ortools", "gslb/plan/flow.py"),
+    ("pyarrow", "gslb/dispatch/parquet.py"),
+    ("matplotlib", "gslb/simulate/plots.py"),
 ]
 OPENERS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "memmap", "fromfile", "open_database"}
 LONGEST = 350

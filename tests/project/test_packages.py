@@ -36,8 +36,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_contents(built: tuple[Path, Path]) -> None:
     wheel, sdist = built
-    sources = {"gslb/py.typed", "gslb/store/gslb.lua"}
-    for kind in ("py", "pyi", "pyx", "pxd"):
+    sources = {"gslb/py.typed"}
+    for kind in ("py", "pyi", "pyx", "pxd", "lua", "csv"):
         sources |= {path.relative_to(REPO).as_posix() for path in (REPO / "gslb").rglob(f"*.{kind}")}
     compiled = {f"{name.replace('.', '/')}{sysconfig.get_config_var('EXT_SUFFIX')}" for name in compiler.extensions()}
     with zipfile.ZipFile(wheel) as archive:
@@ -55,7 +55,10 @@ def test_contents(built: tuple[Path, Path]) -> None:
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-@pytest.mark.parametrize(("version", "compiles"), [(THIS, True), (THIS, False), ("3.12", False), ("3.13", True)])
+@pytest.mark.parametrize(
+    ("version", "compiles"),
+    [(THIS, True), (THIS, False), ("3.12", False), pytest.param("3.13", True, marks=pytest.mark.soak)],
+)
 def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str, compiles: bool) -> None:
     """On the Python that runs the tests over the packages that are here: from the wheel and, without a compiler, from
     the sdist; another test installs what the package needs from nothing. On others from the sdist with all it needs.
