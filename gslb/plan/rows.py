@@ -1,0 +1,111 @@
+"""From shares to rows of a plan: whole weights that sum to `PLAN_SUM`, and what becomes of groups that fell silent.
+
+**Weights** by largest remainder: each share × 65535 rounded down, and what is missing one each to the largest
+remainders, ties to the edge whose id is first. So a share that did not change gives the weight that it was made of. At
+most 16 edges, the heaviest; shares below 1 / 65535 vanish.
+
+**Silent groups.** A row of the plan before whose group asks for nothing now stays as it is, with ``demand_bps`` 0: one
+silent bucket must not throw viewers back to local policy and out of caches. It stays as long as its service is planned
+for and each of its edges may serve some group of the same service and country; since fences go by country, a row that
+stays breaks none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from gslb.model.plan import PLAN_SUM, PlanRow
+from gslb.plan.columns import parted, place_in, summed
+from gslb.plan.problem import F64, I64, Groups, Sites
+from gslb.plan.published import MAX_EDGES, MAX_ROWS
+from gslb.plan.standing import Pairs
+
+_FINE: Final = 1e-6
+"""Remainders nearer than this are equal: floats that went the long way round."""
+
+
+def ranks(edges: Sequence[str]) -> I64:
+    """The place of each edge among the sorted ids: what ties go by."""
+    rank = np.empty(len(edges), np.int64)
+    rank[np.argsort(np.array(edges, dtype=np.str_), kind="stable")] = np.arange(len(edges))
+    return rank
+
+
+def weights(pairs: Pairs, amount: F64, groups: int, rank: I64) -> I64:
+    """Whole weights of pairs in proportion to ``amount``: of each group they sum to `PLAN_SUM`, or to 0 where nothing
+    of it is above 0. ``rank`` is of the edges."""
+    tie = rank[pairs.edge]
+    order = np.lexsort((tie, -amount, pairs.group))
+    kept = np.zeros(len(amount), np.bool_)
+    kept[order] = place_in(pairs.group[order]) < MAX_EDGES
+    amount = np.where(kept, amount, 0.0)
+    exact = parted(amount, summed(pairs.group, amount, groups)[pairs.group]) * PLAN_SUM
+    whole = np.floor(exact + _FINE)
+    missing = np.rint(summed(pairs.group, exact - whole, groups)).astype(np.int64)
+    remainder = np.where(amount > 0, np.rint((exact - whole) / _FINE), -np.inf)
+    order = np.lexsort((tie, -remainder, pairs.group))
+    whole[order] += place_in(pairs.group[order]) < missing[pairs.group[order]]
+    return whole.astype(np.int64)
+
+
+def rows_of(sites: Sites, groups: Groups, pairs: Pairs, weight: I64, backups: I64, rank: I64) -> tuple[PlanRow, ...]:
+    """The rows of groups that have weights, in the groups' order: primaries heaviest first, ties by id, and backups in
+    order. ``backups``, shape (groups, backups), are positions of pairs, -1 none."""
+    count = len(groups.keys)
+    used = np.flatnonzero(weight)
+    used = used[np.lexsort((rank[pairs.edge[used]], -weight[used], pairs.group[used]))]
+    edge = np.array(sites.edges, dtype=np.object_)[pairs.edge]
+    first = np.searchsorted(pairs.group[used], np.arange(count + 1)).tolist()
+    primaries = list(zip(edge[used].tolist(), weight[used].tolist(), strict=True))
+    costs = np.round(pairs.cost, 6)
+    primary_costs = costs[used].tolist()
+    named = np.where(backups >= 0, edge[backups], "") if len(edge) else np.full(backups.shape, "", np.object_)
+    backup_costs = costs[backups].tolist() if len(costs) else []
+    found = []
+    for at, (key, demand, heirs) in enumerate(
+        zip(groups.keys, groups.demand_bps.tolist(), named.tolist(), strict=True)
+    ):
+        begin, end = first[at], first[at + 1]
+        if begin == end:
+            continue
+        names = tuple(name for name in heirs if name)
+        cost = (*primary_costs[begin:end], *backup_costs[at][: len(names)])
+        found.append(PlanRow(*key, tuple(primaries[begin:end]), names, demand, cost))
+    return tuple(found)
+
+
+def silent(
+    before: Iterable[PlanRow], made: Sequence[PlanRow], sites: Sites, groups: Groups, pairs: Pairs
+) -> list[PlanRow]:
+    """The rows of the plan ``before`` that stay without demand: as above, those with demand last time first where there
+    would be more than a plan may have."""
+    spoken = {row[:4] for row in made} | set(groups.keys)
+    left = [row for row in before if row[:4] not in spoken]
+    room = max(MAX_ROWS - len(made), 0)
+    if len(left) > room:
+        left.sort(key=lambda row: -row.demand_bps)
+    if not left:
+        return []
+    allowed = _allowed(sites, groups, pairs)
+    kept = []
+    for row in left:
+        may = allowed.get((row.service, row.country), frozenset())
+        if all(edge in may for edge, _ in row.primaries):
+            kept.append(
+                row._replace(backups=tuple(edge for edge in row.backups if edge in may), demand_bps=0, costs=())
+            )
+    return kept[:room]
+
+
+def _allowed(sites: Sites, groups: Groups, pairs: Pairs) -> dict[tuple[str, str], frozenset[str]]:
+    """The edges that may serve each service and country."""
+    places: dict[tuple[str, str], int] = {}
+    of_group = np.array([places.setdefault((key.service, key.country), len(places)) for key in groups.keys], np.int64)
+    found: list[set[str]] = [set() for _ in places]
+    both = np.unique(of_group[pairs.group] * len(sites.edges) + pairs.edge)
+    for at, edge in zip((both // len(sites.edges)).tolist(), (both % len(sites.edges)).tolist(), strict=True):
+        found[at].add(sites.edges[edge])
+    return {key: frozenset(edges) for key, edges in zip(places, found, strict=True)}
