@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gslb.cli import agent, drain, files, override, push, remote, serve, status
+from gslb.cli import agent, dispatch, drain, files, override, plan, push, remote, serve, simulate, status
 
 app = typer.Typer(
     name="gslb",
@@ -48,3 +48,6 @@ app.command("agent")(agent.agent)
 app.command("drain")(drain.drain)
 app.command("undrain")(drain.undrain)
 app.add_typer(override.override, name="override")
+app.add_typer(dispatch.dispatch, name="dispatch")
+app.add_typer(plan.plan, name="plan")
+app.command("simulate")(simulate.simulate)

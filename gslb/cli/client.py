@@ -39,17 +39,18 @@ class Server:
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, with_token: bool = True) -> Reply:
         """The reply to a question. Raises `GslbError` where nobody answers, or the token is refused."""
-        return self._port.ask("GET", path, self._token() if with_token else None, query)
+        return self._port.ask("GET", path, self.token() if with_token else None, query)
 
     def post(self, path: str, body: bytes = b"", **query: str) -> Reply:
         """As `get`, for what changes something."""
-        return self._port.ask("POST", path, self._token(), query, body)
+        return self._port.ask("POST", path, self.token(), query, body)
 
     def delete(self, path: str) -> Reply:
         """As `get`, for what ends something."""
-        return self._port.ask("DELETE", path, self._token())
+        return self._port.ask("DELETE", path, self.token())
 
-    def _token(self) -> str:
+    def token(self) -> str:
+        """What the port asks for. Raises `GslbError` where it cannot be read."""
         if token := given_token():
             return token
         path = self._state / "admin.token"

@@ -70,7 +70,7 @@ def _store_lines(status: Status) -> list[str]:
     found = [f"store       {status.store}, {doing}, {status.steering.reports} edges have reported"]
     found += [f"            {key}: {reason}" for key, reason in sorted(live.faults.items())]
     acting = f"{live.overrides} {'acts' if live.overrides == 1 else 'act'} now" if live.overrides else "none act now"
-    found.append(f"overrides   {acting}, plan {live.plan or 'none'}")
+    found.append(f"overrides   {acting}, plan {live.plan_text}")
     if live.not_saved:
         found.append(f"saved       NOT SAVED: {live.not_saved}")
     elif live.saved_s:

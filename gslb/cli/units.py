@@ -15,6 +15,7 @@ _CLOCK: Final = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
 
 DURATION_HELP: Final = "such as 90s, 10m, 2h or 1h30m"
 TIME_HELP: Final = "14:30 (UTC), +10m or 2026-11-24T14:30:00Z"
+AT_HELP: Final = "14:30 (UTC), -10m or 2026-11-24T14:30:00Z"
 
 
 def duration_s(text: str) -> int:
@@ -86,7 +87,7 @@ def past_ms(text: str, clock_ms: int) -> int:
         return 1000 * (found_s if found_s <= clock_ms // 1000 else found_s - DAY_S)
     found_ms = _rfc3339_ms(text)
     if found_ms is None:
-        raise ValueError(f"{text!r} is not a time: 14:30 (UTC), -10m or 2026-11-24T14:30:00Z")
+        raise ValueError(f"{text!r} is not a time: {AT_HELP}")
     return found_ms
 
 
