@@ -14,7 +14,8 @@ ALLOWED_SKIPS = ("needs ../shared", "Python version absent")
 """How the reason of a skip must begin. Any other skip, and any expected failure, fails the run."""
 
 FIRST = (
-    "project/test_packages.py", "interop/test_story.py", "project/test_docs.py", "project/test_dockerfile.py",
+    "project/test_packages.py", "interop/test_story.py", "interop/test_dispatching.py", "project/test_docs.py",
+    "project/test_dockerfile.py",
     "server/test_processes.py", "store/test_redis_faults.py", "interop/test_two_servers.py", "server/test_snapshots.py",
     "server/test_reloading.py", "server/test_live_state.py", "agent/test_process.py", "cli/test_remote.py",
 )  # fmt: skip

@@ -73,7 +73,7 @@ def looked_at(before: Counting, catalog: Catalog, state: StoreState, now_ms: int
         reached = newest.plan if newest is not None and not _has_faded(newest.plan, now_ms) else None
         turned_down = tuple(version for version in turned_down if version != plan.version)
         base = state.plan_base if plan.base not in turned_down else None
-        if refusal := acceptance.judge(arrays, plan, reached, base):
+        if refusal := acceptance.judge(arrays, plan, reached, base, now_ms):
             refused = RefusedPlan(plan.version, *refusal)
             turned_down = (*turned_down, plan.version)[-REMEMBERED:]
         else:

@@ -84,7 +84,8 @@ class Keeper:
     async def _save(self, state: StoreState) -> None:
         self._tried = time.monotonic()
         try:
-            self._writing = asyncio.ensure_future(asyncio.to_thread(kept.save, self._state_dir, state))
+            same = state.plan is not None and state.plan == self._saved.plan
+            self._writing = asyncio.ensure_future(asyncio.to_thread(kept.save, self._state_dir, state, but_plan=same))
             await asyncio.shield(self._writing)
         except (GslbError, OSError) as error:
             self.failed = str(error)

@@ -1,8 +1,9 @@
 """May a plan count? What a server asks of one that arrives, before a single answer goes by it. Pure.
 
 The store has looked at checksum and form already (`plan.published`). Here a plan is refused as a whole, and the former
-one stays, where it is older than that one, where it breaks a fence of this server's files, and where it moves too much
-at once. A row that names an unknown edge is no reason: it is skipped alone (`snapshot.planning`).
+one stays, where it is older than that one (unless that one was issued in the future: then the store's clock was set
+back since), where it breaks a fence of this server's files, and where it moves too much at once. A row that names an
+unknown edge is no reason: it is skipped alone (`snapshot.planning`).
 
 **How much a plan moves** is counted against the plan that it was made upon, its *base*: of each row, the parts of its
 weights that edges lose, times the row's demand, over the demand of all rows. Rows meet by the order in which views find
@@ -23,6 +24,8 @@ from gslb.snapshot.lookups import Arrays
 
 MAX_SHIFT: Final = 0.30
 """The part of all demand that one plan may move without being forced to."""
+AHEAD_MS: Final = 10_000
+"""A plan that was issued further ahead of the store's clock than this is not waited for: any other may follow."""
 
 # Reasons: the first three are faults that the store finds.
 CHECKSUM: Final = "checksum"
@@ -44,24 +47,30 @@ class Refusal(NamedTuple):
     text: str
 
 
-def judge(arrays: Arrays, plan: Plan, held: Plan | None, base: Plan | None) -> Refusal | None:
+def judge(
+    arrays: Arrays, plan: Plan, held: Plan | None, base: Plan | None, now_ms: int | None = None
+) -> Refusal | None:
     """Why ``plan`` may not count for the catalog with these sections, or None where it may.
 
     ``held`` is the plan that this server goes by, ``base`` the one that ``plan`` was made upon, as far as the store has
-    it (`reference` says which of the two counts). Takes time in proportion to rows.
+    it (`reference` says which of the two counts). ``now_ms`` is the store's clock, where it is known. Takes time in
+    proportion to rows.
     """
-    if held is not None and plan.issued_at_ms < held.issued_at_ms:
+    ahead = held is not None and now_ms is not None and held.issued_at_ms > now_ms + AHEAD_MS
+    if held is not None and plan.issued_at_ms < held.issued_at_ms and not ahead:
         late_s = (held.issued_at_ms - plan.issued_at_ms) / 1000
         return Refusal(OLDER, f"it was issued {late_s:.0f} s before {held.version}, which counts")
     if broken := _broken_fence(arrays, plan):
         return Refusal(FENCE, broken)
-    against = reference(arrays, plan, held, base)
+    against = reference(arrays, plan, held, base, now_ms)
     if against is not None and (moved := shift(plan, against)) > MAX_SHIFT:
         return Refusal(SHIFT, f"it moves {moved:.1%} of demand against {against.version}; at most {MAX_SHIFT:.0%} may")
     return None
 
 
-def reference(arrays: Arrays, plan: Plan, held: Plan | None, base: Plan | None) -> Plan | None:
+def reference(
+    arrays: Arrays, plan: Plan, held: Plan | None, base: Plan | None, now_ms: int | None = None
+) -> Plan | None:
     """The plan against which moves are counted, None where nobody knows one.
 
     It is ``held`` where that is the base, or where the base is not to be had; and where the base itself was made upon
@@ -72,7 +81,7 @@ def reference(arrays: Arrays, plan: Plan, held: Plan | None, base: Plan | None) 
         return held
     if held is None:
         return base
-    if held.version == plan.base or (base.base == held.version and judge(arrays, base, held, None) is not None):
+    if held.version == plan.base or (base.base == held.version and judge(arrays, base, held, None, now_ms) is not None):
         return held
     return base
 

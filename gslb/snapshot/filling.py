@@ -6,7 +6,7 @@ decides together with local policy. What drains and ramps take away, they take f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,8 +17,11 @@ from gslb.snapshot import layout, lookups, overriding, planning, weighing
 from gslb.snapshot.layout import STEERING_WIDTH
 from gslb.snapshot.lookups import Arrays
 from gslb.snapshot.overriding import Acting, Order
-from gslb.snapshot.planning import PlannedPolicy
+from gslb.snapshot.planning import Weighed
+from gslb.snapshot.resolved import PlannedPolicy
 from gslb.snapshot.weighing import PoolState, Rows
+
+Classes = npt.NDArray[np.intp]
 
 _BLOCK: Final = 1 << 16  # elements of class × edge worked on at a time: stays in the processor's cache
 
@@ -123,39 +126,63 @@ class Table:
         return {name: getattr(self, name).reshape(-1) for name in weighing.COLUMNS}
 
     def _fill(self, block: Block, pool: PoolState, *, is_v6: bool) -> None:
-        row = self._arrays["policy"][block.policy]
-        classes, edges = int(row["classes"]), int(row["edge_count"])
-        levels = self._arrays["policy_level"][int(row["level"]) :][: classes * edges].reshape(classes, edges)
-        step = max(1, _BLOCK // max(1, edges))
+        classes = int(self._arrays["policy"]["classes"][block.policy])
         for orders, meant in overriding.combinations(block.orders, classes):
             if block.like >= 0 and not any(each.override.target.service for each in orders):
                 continue
-            for begin in range(0, len(meant), step):
-                some = meant[begin : begin + step]
-                self._put(block, some, self._ordered(block, row, levels[some], some, pool, orders), is_v6=is_v6)
+            left = pool.less(*overriding.factors(orders, len(pool.edges))) if orders else pool
+            others = meant
+            if block.plan is not None and not self._faded:
+                others = self._by_plan(block, block.plan, meant, left, is_v6=is_v6)
+            self._by_policy(block, others, left, is_v6=is_v6)
+            if (pin := overriding.pin(orders)) is not None:
+                self._by_pin(block, meant, left, pin, is_v6=is_v6)
+            if any(each.changing and each.override.kind == KIND_PIN for each in orders):
+                self.flags[2 * (block.first + meant) + is_v6] |= layout.ROW_CHANGING
 
-    def _ordered(
-        self,
-        block: Block,
-        row: npt.NDArray[Any],
-        levels: npt.NDArray[np.uint8],
-        classes: npt.NDArray[np.intp],
-        pool: PoolState,
-        orders: Sequence[Order],
-    ) -> Rows:
-        """Rows of classes on which some orders act, or none."""
-        if orders:
-            pool = pool.less(*overriding.factors(orders, len(pool.edges)))
-        found = _decided(block, row, levels, classes, pool, self._faded)
-        if (pin := overriding.pin(orders)) is not None:
-            ours, alive = weighing.pinned(pin.members, self._allowed(block.policy, levels, classes, pin), pool)
-            found.put(np.flatnonzero(alive), ours.take(np.flatnonzero(alive)))
-        if any(each.changing and each.override.kind == KIND_PIN for each in orders):
-            found.flags[:] |= layout.ROW_CHANGING
-        return found
+    def _by_plan(self, block: Block, plan: PlannedPolicy, classes: Classes, pool: PoolState, *, is_v6: bool) -> Classes:
+        """Write the rows of the classes for which the plan decides alone; the others."""
+        others = [classes[:0]]
+        for some in _parts(classes, STEERING_WIDTH):
+            weighed = _weighed(plan, some, pool)
+            ours = np.flatnonzero(weighed.decided)
+            found = weighing.planned(weighed.at[ours], weighed.weight[ours], pool)
+            found.flags[weighed.changing[ours]] |= layout.ROW_CHANGING
+            self._put(block, some[ours], found, is_v6=is_v6)
+            others.append(some[~weighed.decided])
+        return np.concatenate(others)
+
+    def _by_policy(self, block: Block, classes: Classes, pool: PoolState, *, is_v6: bool) -> None:
+        """Write rows by local policy, and by the plan as far as it has not faded."""
+        row, levels = self._levels(block.policy)
+        panic_milli, closed = int(row["panic_milli"]), bool(row["flags"] & layout.SERVICE_CLOSED)
+        for some in _parts(classes, levels.shape[1]):
+            found = weighing.rows(levels[some], pool, panic_milli, closed)
+            if block.plan is not None:
+                weighed = _weighed(block.plan, some, pool)
+                if len(ours := np.flatnonzero(weighed.decided)):
+                    local = found.take(ours)
+                    at, weight = weighed.at[ours], weighed.weight[ours]
+                    found.put(ours, weighing.blended(at, weight, local, pool, self._faded, planning.STEPS))
+                found.flags[weighed.changing] |= layout.ROW_CHANGING
+            self._put(block, some, found, is_v6=is_v6)
+
+    def _by_pin(self, block: Block, classes: Classes, pool: PoolState, pin: Order, *, is_v6: bool) -> None:
+        """Write the rows in which an edge of a pin lives."""
+        _, levels = self._levels(block.policy)
+        for some in _parts(classes, levels.shape[1]):
+            allowed = self._allowed(block.policy, levels[some], some, pin)
+            found, alive = weighing.pinned(pin.members, allowed, pool)
+            self._put(block, some[alive], found.take(np.flatnonzero(alive)), is_v6=is_v6)
+
+    def _levels(self, policy: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """A policy's row, and the levels of its classes, shape (classes, edges)."""
+        row = self._arrays["policy"][policy]
+        classes, edges = int(row["classes"]), int(row["edge_count"])
+        return row, self._arrays["policy_level"][int(row["level"]) :][: classes * edges].reshape(classes, edges)
 
     def _allowed(
-        self, policy: int, levels: npt.NDArray[np.uint8], classes: npt.NDArray[np.intp], pin: Order
+        self, policy: int, levels: npt.NDArray[np.uint8], classes: Classes, pin: Order
     ) -> npt.NDArray[np.bool_]:
         """Whether a pinned edge may serve a class: it has a level there, or no fence keeps it from a client of it."""
         found: npt.NDArray[np.bool_] = levels != layout.LEVEL_NEVER
@@ -165,36 +192,21 @@ class Table:
             found[:, at] |= lookups.classes_within(self._arrays, policy, fence)[classes]
         return found
 
-    def _put(self, block: Block, classes: npt.NDArray[np.intp], rows: Rows, *, is_v6: bool) -> None:
+    def _put(self, block: Block, classes: Classes, rows: Rows, *, is_v6: bool) -> None:
         into = 2 * (block.first + classes) + is_v6
         for name in weighing.COLUMNS:
             getattr(self, name)[into] = getattr(rows, name)
 
 
-def _decided(
-    block: Block,
-    row: npt.NDArray[Any],
-    levels: npt.NDArray[np.uint8],
-    classes: npt.NDArray[np.intp],
-    pool: PoolState,
-    faded: int,
-) -> Rows:
-    """Rows by the plan, as far as it has not faded, where it says something of a class; else by local policy."""
-    panic_milli, closed = int(row["panic_milli"]), bool(row["flags"] & layout.SERVICE_CLOSED)
-    if block.plan is None:
-        return weighing.rows(levels, pool, panic_milli, closed)
-    weighed = planning.weigh(block.plan, classes, pool.planned_micro, pool.living)
-    if faded:
-        found = weighing.rows(levels, pool, panic_milli, closed)
-        ours = np.flatnonzero(weighed.decided)
-        found.put(ours, weighing.blended(weighed.weight[ours], found.take(ours), pool, faded, planning.STEPS))
-    else:
-        found = weighing.planned(weighed.weight, pool)
-        if len(rest := np.flatnonzero(~weighed.decided)):
-            found.put(rest, weighing.rows(levels[rest], pool, panic_milli, closed))
-    looked_at = weighed.looked_at & (pool.changing & (pool.supply.nominal > 0))
-    found.flags[looked_at.any(axis=1)] |= layout.ROW_CHANGING
-    return found
+def _parts(classes: Classes, width: int) -> Iterator[Classes]:
+    """Some at a time, of which each takes ``width`` elements."""
+    step = max(1, _BLOCK // max(1, width))
+    return (classes[begin : begin + step] for begin in range(0, len(classes), step))
+
+
+def _weighed(plan: PlannedPolicy, classes: Classes, pool: PoolState) -> Weighed:
+    changing = pool.changing & (pool.supply.nominal > 0)
+    return planning.weigh(plan, classes, pool.planned_micro, pool.living, changing)
 
 
 def _alike(fours: PoolState, sixes: PoolState) -> bool:

@@ -18,7 +18,7 @@ any of them makes TTLs short, also of one that gets nothing now.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -27,8 +27,8 @@ import numpy.typing as npt
 from gslb.model.plan import Plan, PlanRow
 from gslb.policy import headroom
 from gslb.snapshot import layout, lookups, telling
-from gslb.snapshot.layout import STEERING_WIDTH
 from gslb.snapshot.lookups import Arrays
+from gslb.snapshot.resolved import PlannedPolicy
 
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -41,26 +41,6 @@ STEPS: Final = BLEND_S // STEP_S
 """Steps of fading; after the last, local policy is alone."""
 _COLUMNS: Final = ("country", "region", "isp")
 _Key = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedPolicy:
-    """The plan rows of one policy. ``row_of_class`` is a row of the tables, -1 where the class has none.
-
-    ``primary`` and ``backup``, shape (rows, 16), are positions in the pool, -1 past the end; ``weight`` are those of
-    the primaries. ``names`` are the rows' keys, ``costs`` those of the primaries and then of the backups, where known.
-    ``skipped_of_class`` is the position in ``reasons``, plus 1, why the row that a class would go by first cannot be
-    used; 0 where there is none.
-    """
-
-    row_of_class: I64
-    primary: I64
-    weight: I64
-    backup: I64
-    names: tuple[str, ...]
-    costs: tuple[tuple[float, ...], ...] = ()
-    skipped_of_class: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +112,7 @@ def _policy(
     reasons: dict[str, int] = {}
     tables: list[tuple[list[int], list[int], list[int]]] = []
     costs = []
-    for key, row in rows.items():
+    for key, row in sorted(rows.items()):  # in whatever order the plan tells them
         primaries = [members.get(edge, -1) for edge, _ in row.primaries]
         backups = [members.get(edge, -1) for edge in row.backups]
         used = [*primaries, *backups]
@@ -145,8 +125,7 @@ def _policy(
         tables.append((primaries, [weight for _, weight in row.primaries], backups))
         costs.append(row.costs)
     primary, weight, backup = (
-        np.array([_padded(row[column], filler) for row in tables], dtype=np.int64).reshape(len(tables), STEERING_WIDTH)
-        for column, filler in ((0, -1), (1, 0), (2, -1))
+        _table([row[column] for row in tables], filler) for column, filler in ((0, -1), (1, 0), (2, -1))
     )
     found = PlannedPolicy(
         row_of_class=_of_class(keys, kept, -1),
@@ -192,54 +171,60 @@ def _of_class(keys: Sequence[_Key], values: Mapping[_Key, int], filler: int) -> 
 
 
 class Weighed(NamedTuple):
-    """What a plan makes of some classes, shape (classes, edges) and (classes,).
+    """What a plan makes of some classes; shape (classes, width) and (classes,).
 
-    ``weight`` are those of the pool's edges, 0 where the plan does not decide; ``looked_at`` are the edges on which the
-    row depends, also where local policy decides in its place; ``decided`` tells which classes go by the plan.
+    ``at`` are positions in the pool, -1 of none, and ``weight`` what these edges get, each once in a row; it is 0
+    where the plan does not decide. ``decided`` tells which classes go by the plan, ``changing`` which of them depend on
+    an edge that had a transition a moment ago, also where local policy decides in the plan's place.
     """
 
+    at: I64
     weight: I64
-    looked_at: Mask
     decided: Mask
+    changing: Mask
 
 
-def weigh(rows: PlannedPolicy, classes: npt.NDArray[Any], keep: I64, living: Mask) -> Weighed:
-    """Weigh the plan rows of some classes.
+def weigh(rows: PlannedPolicy, classes: npt.NDArray[Any], keep: I64, living: Mask, changing: Mask) -> Weighed:
+    """Weigh the plan rows of some classes: as wide as the longest row, and one column for who inherits.
 
-    ``keep`` tells of each edge how many millionths of a plan's weight it keeps, 0 of one that is dead or full.
+    ``keep`` tells of each edge of the pool how many millionths of a plan's weight it keeps, 0 of one that is dead or
+    full; ``changing`` which edges had a transition a moment ago.
     """
     row = rows.row_of_class[classes]
     there = row >= 0
-    weights = np.zeros((len(row), len(keep)), dtype=np.int64)
-    looked_at = np.zeros(weights.shape, dtype=np.bool_)
-    if not there.any():
-        return Weighed(weights, looked_at, there)
     used, of_class = np.unique(row[there], return_inverse=True)
     of_class = of_class.reshape(-1)
     primary, weight, backup = rows.primary[used], rows.weight[used] * headroom.WEIGHT_SCALE, rows.backup[used]
     dead = (primary >= 0) & ~living[primary]
-    heir_ok = (backup >= 0) & living[backup] & (keep[backup] > 0)
-    has_heir = heir_ok.any(axis=1)
-    heir_at = np.where(has_heir, heir_ok.argmax(axis=1), STEERING_WIDTH)
-    heir = np.take_along_axis(backup, np.minimum(heir_at, STEERING_WIDTH - 1)[:, None], 1)[:, 0]
-    shared = np.zeros((len(used), len(keep)), dtype=np.int64)
-    at = np.arange(len(used))[:, None]
-    np.add.at(shared, (at, np.where(primary >= 0, primary, 0)), np.where((primary >= 0) & ~dead, weight, 0))
     inherited = np.where(dead, weight, 0).sum(axis=1)
-    np.add.at(shared, (np.flatnonzero(has_heir), heir[has_heir]), inherited[has_heir])
-    left = np.where((shared > 0) & (keep > 0), np.maximum(shared * keep // MILLION, 1), 0)
+    heirs = (backup >= 0) & living[backup] & (keep[backup] > 0)
+    before = np.cumsum(heirs, axis=1) - heirs == 0  # up to the first heir, itself among them
+    heir = np.where(heirs & before, backup, -1).max(axis=1, initial=-1)
+    at = np.concatenate([primary, heir[:, None]], axis=1)
+    given = np.concatenate([np.where(dead, 0, weight), inherited[:, None]], axis=1)
+    twice = primary == heir[:, None]  # a primary may be the heir
+    given[:, :-1] += np.where(twice, inherited[:, None], 0)
+    given[twice.any(axis=1), -1] = 0
+    kept = np.where(at >= 0, keep[at], 0)
+    left = np.where((given > 0) & (kept > 0), np.maximum(given * kept // MILLION, 1), 0)
     enough = 2 * left.sum(axis=1) >= weight.sum(axis=1)
-    asked = (backup >= 0) & (np.arange(STEERING_WIDTH) <= heir_at[:, None]) & (inherited > 0)[:, None]
-    looks = np.zeros(shared.shape, dtype=np.bool_)
-    for columns, meant in ((primary, (primary >= 0) & (weight > 0)), (backup, asked)):
-        of_row, column = np.nonzero(meant)
-        looks[of_row, columns[of_row, column]] = True
-    decided = there.copy()
-    decided[there] = enough[of_class]
-    weights[decided] = left[of_class[enough[of_class]]]
-    looked_at[there] = looks[of_class]
-    return Weighed(weights, looked_at, decided)
+    looks = ((primary >= 0) & (weight > 0) & changing[primary]).any(axis=1)
+    looks |= ((backup >= 0) & before & changing[backup]).any(axis=1) & (inherited > 0)
+    found = Weighed(
+        np.full((len(row), at.shape[1]), -1, dtype=np.int64),
+        np.zeros((len(row), at.shape[1]), dtype=np.int64),
+        there.copy(),
+        np.zeros(len(row), dtype=np.bool_),
+    )
+    found.decided[there] = enough[of_class]
+    found.changing[there] = looks[of_class]
+    of_decided = of_class[enough[of_class]]
+    found.at[found.decided], found.weight[found.decided] = at[of_decided], left[of_decided]
+    return found
 
 
-def _padded(values: list[int], filler: int) -> list[int]:
-    return [*values, *[filler] * (STEERING_WIDTH - len(values))]
+def _table(rows: Sequence[Sequence[int]], filler: int) -> I64:
+    """Rows of numbers, all as long as the longest."""
+    width = max(map(len, rows), default=0)
+    flat = [number for row in rows for number in (*row, *[filler] * (width - len(row)))]
+    return np.array(flat, dtype=np.int64).reshape(len(rows), width)

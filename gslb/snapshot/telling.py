@@ -10,16 +10,14 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from gslb.model.plan import BindingCap, Plan
 from gslb.snapshot import lookups
 from gslb.snapshot.lookups import Arrays
-
-if TYPE_CHECKING:
-    from gslb.snapshot.planning import PlannedPolicy
+from gslb.snapshot.resolved import PlannedPolicy
 
 MAX_REASONS: Final = 1000
 """Reasons of skipped rows that are told of a service; the others share one."""

@@ -46,6 +46,10 @@ F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _MILLI: Final = 1000.0
+# What sorts the edges of a row, from the last bit on: column, position in the pool, level (a byte, and one more).
+_COLUMN_BITS: Final = 6
+_PLACE_BITS: Final = 16
+_NOWHERE: Final = (1 << (32 - _COLUMN_BITS)) - 1
 
 
 class PoolState(NamedTuple):
@@ -149,38 +153,65 @@ def pinned(members: Mask, allowed: Mask, pool: PoolState) -> tuple[Rows, Mask]:
     return found, alive
 
 
-def planned(weight: I64, pool: PoolState) -> Rows:
-    """Rows of classes whose weights a plan gives, shape (classes, edges): one level."""
-    there = np.where(weight > 0, 0, LEVEL_NEVER).astype(np.uint8)
-    found = _drawn(there, pool.edges, weight.astype(np.float64), (0,))
+def planned(at: I64, weight: I64, pool: PoolState) -> Rows:
+    """Rows of classes whose weights a plan gives, of its edges by their positions in the pool; at most 16 of a row are
+    above 0. They are of one level."""
+    found = _listed(np.zeros_like(at), at, weight, pool.edges)
     found.flags[:] = ROW_PLANNED
     return found
 
 
-def blended(plans: I64, local: Rows, pool: PoolState, part: int, parts: int) -> Rows:
-    """Rows of classes whose plan fades: of the weights that it gives, shape (classes, edges), and of the rows of local
-    policy for the same classes, which has ``part`` / ``parts`` of each.
+def blended(at: I64, weight: I64, local: Rows, pool: PoolState, part: int, parts: int) -> Rows:
+    """Rows of classes whose plan fades: of the weights that it gives (as of `planned`), and of the rows of local policy
+    for the same classes, which has ``part`` / ``parts`` of each.
 
     Both are brought to the same sum. Edges of the plan come first, at level 0; others one level below that of local
     policy. Of more than 16 edges the heaviest stay (of equal ones, the earlier in the pool). Where local policy has no
     edge, the plan keeps all. Flags are those of both.
     """
-    ours = plans.astype(np.float64)
-    theirs = np.zeros(ours.shape)
-    levels = np.full(ours.shape, LEVEL_NEVER, dtype=np.uint8)
-    at_of = np.zeros(int(pool.edges.max(initial=0)) + 1, dtype=np.intp)
+    at_of = np.zeros(int(pool.edges.max(initial=0)) + 1, dtype=np.int64)
     at_of[pool.edges] = np.arange(len(pool.edges))
-    row, column = np.nonzero(np.arange(STEERING_WIDTH) < local.count[:, None])
-    at = at_of[local.edge[row, column]]
-    theirs[row, at] = local.weight[row, column]
-    levels[row, at] = local.level[row, column] + 1
-    levels[ours > 0] = 0
+    places, weights = at_of[local.edge], local.weight.astype(np.int64)
+    both = (at[:, :, None] == places[:, None, :]) & (weight[:, :, None] > 0) & (weights[:, None, :] > 0)
+    shared = (both * weights[:, None, :]).sum(axis=2)  # what local policy gives edges of the plan
+    ours = np.concatenate([weight, np.zeros_like(weights)], axis=1).astype(np.float64)
+    theirs = np.concatenate([shared, np.where(both.any(axis=1), 0, weights)], axis=1).astype(np.float64)
     our_sum, their_sum = (np.maximum(each.sum(axis=1, keepdims=True), 1.0) for each in (ours, theirs))
     mixed = ours * ((parts - part) * spill.MAX_WEIGHT) / our_sum + theirs * (part * spill.MAX_WEIGHT) / their_sum
     there = (ours > 0) | (theirs > 0)
-    weight = np.where(there, np.clip(np.rint(mixed / parts), 1.0, spill.MAX_WEIGHT), 0.0)
-    found = _drawn(levels, pool.edges, _sixteen(weight), spill.levels_in_use(levels))
+    given = np.where(there, np.clip(np.rint(mixed / parts), 1.0, spill.MAX_WEIGHT), 0.0).astype(np.int64)
+    levels = np.concatenate([np.zeros_like(at), local.level.astype(np.int64) + 1], axis=1)
+    at = np.concatenate([at, places], axis=1)
+    found = _listed(levels, at, _sixteen(at, given), pool.edges)
     found.flags[:] = ROW_PLANNED | local.flags
+    return found
+
+
+def _listed(level: I64, at: I64, weight: I64, edges: U16) -> Rows:
+    """Rows of the edges with weight, at most 16 in each, by level and position in the pool; their flags are 0."""
+    count = np.count_nonzero(weight, axis=1)
+    longest = int(count.max(initial=0))
+    # One number an edge, by which it sorts: level and position, or none, then its column.
+    keys = np.where(weight > 0, level << _PLACE_BITS | at, _NOWHERE).astype(np.uint32) << _COLUMN_BITS
+    keys |= np.arange(at.shape[1], dtype=np.uint32)
+    keys.sort(axis=1)
+    first = keys[:, :longest]
+    place, column = first >> _COLUMN_BITS, first & ((1 << _COLUMN_BITS) - 1)
+    filled = place != _NOWHERE
+    kept = np.where(filled, np.take_along_axis(weight, column.astype(np.intp), axis=1), 0)
+    shape = (len(at), STEERING_WIDTH)
+    found = Rows(
+        np.zeros(shape, dtype=np.uint16),
+        np.zeros(shape, dtype=np.uint8),
+        np.zeros(shape, dtype=np.uint32),
+        np.zeros(shape, dtype=np.uint32),
+        count.astype(np.uint8),
+        np.zeros(len(at), dtype=np.uint8),
+    )
+    found.edge[:, :longest] = np.where(filled, edges[np.where(filled, place & ((1 << _PLACE_BITS) - 1), 0)], 0)
+    found.level[:, :longest] = np.where(filled, place >> _PLACE_BITS, 0)
+    found.weight[:, :longest] = kept
+    found.reciprocal[:, :longest] = draw.reciprocals(kept)
     return found
 
 
@@ -264,12 +295,11 @@ def _heaviest(places: npt.NDArray[np.intp], weight: F64) -> F64:
     return raised
 
 
-def _sixteen(weight: F64) -> F64:
-    """The same with the heaviest 16 of each row left."""
-    if not (np.count_nonzero(weight, axis=1) > STEERING_WIDTH).any():
-        return weight
-    order = np.argsort(-weight, axis=1, kind="stable")
-    np.put_along_axis(weight, order[:, STEERING_WIDTH:], 0.0, axis=1)
+def _sixteen(at: I64, weight: I64) -> I64:
+    """Weights of edges by their positions in the pool, with the heaviest 16 of each row left."""
+    if (over := np.flatnonzero(np.count_nonzero(weight, axis=1) > STEERING_WIDTH)).size:
+        order = np.lexsort((at[over], -weight[over]), axis=1)
+        weight[over[:, None], order[:, STEERING_WIDTH:]] = 0
     return weight
 
 

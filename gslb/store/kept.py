@@ -1,7 +1,8 @@
 """The store's state on disk, so that a server that starts without its store answers as before; and plans, once each.
 
-``state.json`` in the state directory is a line of JSON and a line with its SHA-256. It is for this program alone, and
-another version of it may write another form.
+``state.json`` in the state directory is a line of JSON and a line with its SHA-256; ``plan.json``, of the same form, is
+the plan that counts, which may have ten megabytes and changes more seldom. They are for this program alone, and another
+version of it may write another form.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import dataclasses
 import hashlib
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ from gslb.plan import published
 from gslb.store.atomic import write_atomic
 
 STATE: Final = "state.json"
+PLAN: Final = "plan.json"
 PLANS: Final = "plans"
 FORMAT: Final = 1
 MAX_BYTES: Final = 256 << 20
@@ -29,10 +31,19 @@ MAX_BYTES: Final = 256 << 20
 MAX_PLANS: Final = 100
 """Plans that are kept, those used last."""
 
+Read = TypeVar("Read", bound=msgspec.Struct)
+
 
 class _Kept(msgspec.Struct, frozen=True):
+    """A plan lies in it where an older version of this program wrote it."""
+
     format: int
     state: StoreState
+
+
+class _KeptPlan(msgspec.Struct, frozen=True):
+    format: int
+    plan: Plan
 
 
 class _Format(msgspec.Struct, frozen=True):
@@ -41,38 +52,34 @@ class _Format(msgspec.Struct, frozen=True):
     format: int
 
 
-def save(state_dir: Path, state: StoreState) -> None:
-    """Keep ``state``, whole or not at all, in place of what was kept; without ``plan_base``, which is there for plans
-    that come in. Raises ``OSError`` where it cannot be written, and `GslbError` where a text in it is none that JSON
-    has."""
-    path = state_dir / STATE
-    try:
-        text = msgspec.json.encode(_Kept(FORMAT, dataclasses.replace(state, plan_base=None)))
-    except UnicodeEncodeError as error:
-        raise GslbError(f"{path}: cannot be written: {error}") from None
-    write_atomic(path, [text, b"\n", hashlib.sha256(text).hexdigest().encode(), b"\n"])
+def save(state_dir: Path, state: StoreState, *, but_plan: bool = False) -> None:
+    """Keep ``state`` in place of what was kept, each file whole or not at all; without ``plan_base``, which is there
+    for plans that come in. ``but_plan`` leaves the plan that is kept, for who knows that it is the same.
+
+    Raises ``OSError`` where it cannot be written, and `GslbError` where a text in it is none that JSON has.
+    """
+    at, plan_at = state_dir / STATE, state_dir / PLAN
+    text = _text(at, _Kept(FORMAT, dataclasses.replace(state, plan=None, plan_base=None)))
+    plan = _text(plan_at, _KeptPlan(FORMAT, state.plan)) if state.plan is not None and not but_plan else None
+    write_atomic(at, text)
+    if plan is not None:
+        write_atomic(plan_at, plan)
+    elif state.plan is None:
+        plan_at.unlink(missing_ok=True)
 
 
 def load(state_dir: Path) -> StoreState:
     """What was kept; an empty state where nothing was.
 
     Raises `GslbError` where it cannot be read, and where another version of this program wrote it; a file that is torn
-    or none of ours is set aside first, as ``state.json.torn``.
+    or none of ours is set aside first, as ``state.json.torn`` or ``plan.json.torn``.
     """
-    path = state_dir / STATE
-    content = _content(path)
-    if content is None:
+    found = _read(state_dir / STATE, _Kept)
+    if found is None:
         return StoreState()
-    text, _, digest = content.removesuffix(b"\n").rpartition(b"\n")
-    if not content.endswith(b"\n") or hashlib.sha256(text).hexdigest().encode() != digest:
-        raise _torn(path, "its checksum differs")
-    try:
-        found = msgspec.json.decode(text, type=_Format)
-        if found.format != FORMAT:
-            raise GslbError(f"{path}: of format {found.format}, made by another version of gslb")
-        return msgspec.json.decode(text, type=_Kept).state
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _torn(path, f"is not a state: {error}") from None
+    if found.state.plan is None and (plan := _read(state_dir / PLAN, _KeptPlan)) is not None:
+        return dataclasses.replace(found.state, plan=plan.plan)
+    return found.state
 
 
 def save_plan(state_dir: Path, plan: Plan) -> str:
@@ -113,6 +120,32 @@ def _plan_path(state_dir: Path, version: str) -> Path:
     if not published.is_version(version):
         raise GslbError(f"{version!r} is not the version of a plan")
     return state_dir / PLANS / f"{version}.plan"
+
+
+def _text(path: Path, value: msgspec.Struct) -> list[bytes]:
+    """What a file is to hold."""
+    try:
+        text = msgspec.json.encode(value)
+    except UnicodeEncodeError as error:
+        raise GslbError(f"{path}: cannot be written: {error}") from None
+    return [text, b"\n", hashlib.sha256(text).hexdigest().encode(), b"\n"]
+
+
+def _read(path: Path, kind: type[Read]) -> Read | None:
+    """What a file holds; None where there is none."""
+    content = _content(path)
+    if content is None:
+        return None
+    text, _, digest = content.removesuffix(b"\n").rpartition(b"\n")
+    if not content.endswith(b"\n") or hashlib.sha256(text).hexdigest().encode() != digest:
+        raise _torn(path, "its checksum differs")
+    try:
+        found = msgspec.json.decode(text, type=_Format)
+        if found.format != FORMAT:
+            raise GslbError(f"{path}: of format {found.format}, made by another version of gslb")
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _torn(path, f"is not a state: {error}") from None
 
 
 def _content(path: Path) -> bytes | None:

@@ -21,6 +21,7 @@ CONNECT_S: Final = 2.0
 ANSWER_S: Final = 1.5
 """How long the answers to `_SLICE` commands may take."""
 
+_CLOSE_S: Final = 0.1  # who does not answer is not waited for
 _SLICE: Final = 500
 
 
@@ -158,9 +159,11 @@ def _check_files(shown: str, tls: Tls) -> None:
 
 
 async def _close(connection: Connection) -> None:
-    with contextlib.suppress(RedisError, OSError):
-        await connection.disconnect(nowait=True)
-    await asyncio.sleep(0)  # sockets are closed in the loop's next turn, and this may be the last
+    """Sockets are closed in a later turn of the loop, those of TLS once the other side has said so too; without waiting
+    for that, they would be left open where the loop ends here."""
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):
+            await connection.disconnect()
 
 
 async def _answers(connection: Connection, commands: Sequence[Command]) -> list[Any]:
@@ -168,7 +171,7 @@ async def _answers(connection: Connection, commands: Sequence[Command]) -> list[
     found: list[Any] = []
     for _ in commands:
         try:
-            found.append(await connection.read_response())
+            found.append(await connection.read_response(disconnect_on_error=False))
         except ResponseError as error:
             found.append(Refused(f"{error.status_code} {error}" if error.status_code else str(error)))
     return found

@@ -167,10 +167,11 @@ class Mirror:
 
     def _believed_ms(self, edge: str, at_ms: int) -> int:
         """What a time counts as that was told of an edge. Of one from before the clock was set back nothing is known
-        but that it is no later than that; so it stays once the clock is there again."""
+        but that it is no later than that; so it stays once the clock is there again. Before the first entry is known
+        no time is late: a report may be read before the entry that tells of it."""
         late_ms, believed_ms = self._late.get(edge, (at_ms, at_ms))
         found_ms = believed_ms if at_ms == late_ms else at_ms
-        if found_ms > self.now_ms + JUMP_MS:
+        if self.now_ms and found_ms > self.now_ms + JUMP_MS:
             found_ms = min(self._gap.end_ms or self.now_ms, self.now_ms)
             self._late[edge] = (at_ms, found_ms)
         return found_ms

@@ -1,4 +1,7 @@
-"""A dispatcher, a real Redis and two servers: plans reach answers, and what is wrong with one never does."""
+"""A dispatcher, a real Redis and two servers: plans reach answers, and what is wrong with one never does.
+
+The tests share the servers, and come in this order: a server takes no plan that was issued before the one it goes by.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import redis
 import zstandard
 from gslbtest import ring
@@ -29,6 +33,8 @@ from gslb.model.plan import PLAN_SUM, Forced, Plan, PlanRow
 from gslb.plan import published
 from gslb.store.interface import Writer
 from gslb.store.opening import open_writer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PREFIXES = 10_000
 """Distinct /24s that each split group is asked for."""
@@ -52,6 +58,10 @@ class Net:
         line = [command("gslb"), "dispatch", "--zones", str(self.folder / "zones"), "--data", str(self.folder / "data")]
         line += ["--state", str(self.folder / name), "--store", self.redis.url, "--metrics", "none"]
         return running(line, self.folder / f"{name}.log")
+
+    async def current(self) -> str:
+        """The version that counts in the store; empty where none does."""
+        return (await self.writer.plan_versions() or ("",))[0]
 
     async def both(self, what: str, until: Callable[[str], bool]) -> None:
         """Wait until the metrics of both servers satisfy a condition."""
@@ -89,38 +99,23 @@ class Net:
             await asyncio.sleep(0.2)
 
 
-@pytest.fixture
-async def net(tmp_path: Path) -> AsyncIterator[Net]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def net(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Net]:
+    folder = tmp_path_factory.mktemp("net")
     now = datetime.now(UTC)
     first = now.replace(second=0, microsecond=0) - timedelta(minutes=now.minute % 5 + 15)
     times = [(first + timedelta(seconds=BUCKET_S * at)).strftime("%Y-%m-%dT%H:%M:%SZ") for at in range(3)]
-    zones = write_files(tmp_path / "zones", {**ring.zones(), "dispatch.yaml": DISPATCH})
-    data = write_files(tmp_path / "data", {"rtt.csv": ring.rtt(), "demand.csv": ring.demand(times)})
+    zones = write_files(folder / "zones", {**ring.zones(), "dispatch.yaml": DISPATCH})
+    data = write_files(folder / "data", {"rtt.csv": ring.rtt(), "demand.csv": ring.demand(times)})
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(RedisServer(tmp_path / "redis"))
+        store = stack.enter_context(RedisServer(folder / "redis"))
         told: dict[str, Any] = {"zones": zones, "data": data, "arguments": ["--store", store.url]}
-        one, two = (stack.enter_context(serving(tmp_path / name, **told)) for name in ("one", "two"))
+        one, two = (stack.enter_context(serving(folder / name, **told)) for name in ("one", "two"))
         writer = open_writer(store.url)
         try:
-            yield Net(tmp_path, store, (one, two), writer)
+            yield Net(folder, store, (one, two), writer)
         finally:
             await writer.close()
-
-
-async def test_plans_reach_answers_and_another_dispatcher_takes_over(net: Net) -> None:
-    with net.dispatcher("first") as first:
-        plan = await _newer(net, "")
-        split = [row for row in plan.rows if sum(weight > 0 for _, weight in row.primaries) > 1]
-        assert len(split) >= 20
-        with net.dispatcher("second"):
-            await net.go_by(plan.version)
-            first.kill()
-            for row in split:
-                await net.drawn(int(row.region[1:]), dict(row.primaries))
-            follower = await _newer(net, (await net.writer.plan_versions())[0])
-            assert first.poll() is not None
-            await net.go_by(follower.version)
-    assert "standby" in (net.folder / "second.log").read_text()
 
 
 async def test_a_plan_that_nobody_renews_passes_into_local_policy(net: Net) -> None:
@@ -131,8 +126,7 @@ async def test_a_plan_that_nobody_renews_passes_into_local_policy(net: Net) -> N
     for number, since_s in enumerate((-60, 5, 65, 305, 585, 605)):
         now_ms = net.writer.clock_ms
         issued_ms = now_ms - 2 * HOUR_MS + number
-        base = (await net.writer.plan_versions() or ("",))[0]
-        plan = Plan(f"p{number}", base, issued_ms, issued_ms, now_ms - 1000 * since_s, (row,))
+        plan = Plan(f"p{number}", await net.current(), issued_ms, issued_ms, now_ms - 1000 * since_s, (row,))
         assert (await net.writer.publish(plan)).accepted
         await net.go_by(plan.version)
         await net.both("its share", lambda text, want=since_s: _faded(text) == pytest.approx(_step(want), abs=1e-6))
@@ -143,10 +137,27 @@ async def test_a_plan_that_nobody_renews_passes_into_local_policy(net: Net) -> N
         former = found
 
 
+async def test_plans_reach_answers_and_another_dispatcher_takes_over(net: Net) -> None:
+    with net.dispatcher("first") as first:
+        plan = await _newer(net, await net.current())
+        split = [row for row in plan.rows if sum(weight > 0 for _, weight in row.primaries) > 1]
+        assert len(split) >= 20
+        with net.dispatcher("second"):
+            await net.go_by(plan.version)
+            first.kill()
+            for row in split:
+                await net.drawn(int(row.region[1:]), dict(row.primaries))
+            follower = await _newer(net, await net.current())
+            assert first.poll() is not None
+            await net.go_by(follower.version)
+    assert "standby" in (net.folder / "second.log").read_text()
+
+
 async def test_a_poisoned_plan_is_refused_and_the_one_before_stays(net: Net) -> None:
     now_ms = net.writer.clock_ms
-    good = Plan("good", "", now_ms, now_ms, now_ms + HOUR_MS, _rows(1), {}, ())
-    assert (await net.writer.publish(good)).accepted
+    good = Plan("good", await net.current(), now_ms, now_ms, now_ms + HOUR_MS, _rows(1))
+    by_hand = (Forced("", "rollback"),)
+    assert (await net.writer.publish(replace(good, forced=by_hand))).accepted
     await net.get(1, ring.edge(2))
     poison: list[tuple[str, str, Callable[[Plan], tuple[bytes, str]]]] = [
         ("checksum", "checksum", lambda plan: (published.write(plan)[0], "0" * 64)),
@@ -163,24 +174,23 @@ async def test_a_poisoned_plan_is_refused_and_the_one_before_stays(net: Net) -> 
     ]
     with redis.Redis(port=net.redis.port) as client:
         for version, reason, make in poison:
-            base = (await net.writer.plan_versions())[0]
+            base = await net.current()
             plan = replace(good, version=version, base=base, issued_at_ms=now_ms + 1, effective_at_ms=now_ms + 1)
             data, sha256 = make(plan)
             client.fcall("gslb_plan", 1, f"{TAG}plan:{version}", "2", data, sha256, base, "")
-            assert (await net.writer.plan_versions())[0] == version
+            assert await net.current() == version
             told = re.compile(rf'^gslb_plan_refused_info{{reason="{reason}",version="{version}"}} 1\.0$', re.MULTILINE)
             await net.both(f"{version} is refused", lambda text, told=told: told.search(text) is not None)
             await net.go_by("good")
             await net.get(1, ring.edge(2))
-    base = (await net.writer.plan_versions())[0]
-    partly = replace(good, version="partly", base=base, rows=_rows(1, {1: "nowhere"}))
+    partly = replace(good, version="partly", base=await net.current(), rows=_rows(1, {1: "nowhere"}))
     partly = replace(partly, issued_at_ms=now_ms + 2, effective_at_ms=now_ms + 2)
     assert (await net.writer.publish(partly)).accepted
     await net.go_by("partly")
     await net.both("one row left out", lambda text: "\ngslb_plan_rows_skipped 1.0" in text)
     await net.get(1, ring.edge(1))  # by local policy
     await net.get(3, ring.edge(4))  # as planned
-    moved = replace(partly, version="moved", base="partly", rows=_rows(2), forced=(Forced("", "rollback"),))
+    moved = replace(partly, version="moved", base="partly", rows=_rows(2), forced=by_hand)
     assert (await net.writer.publish(moved)).accepted
     await net.get(3, ring.edge(5))
 

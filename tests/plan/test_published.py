@@ -390,10 +390,11 @@ def test_whatever_it_is_it_is_read_or_refused(changes: dict[str, Any], cell: Any
             assert published.read(*published.write(found)) == found
 
 
-def test_a_large_plan() -> None:
+@pytest.mark.parametrize("count", [2000, pytest.param(50_000, marks=pytest.mark.soak)])
+def test_a_large_plan(count: int) -> None:
     chance = random.Random(7)
     rows = []
-    for at in range(50_000):
+    for at in range(count):
         edges = [f"edge-{edge:04}" for edge in chance.sample(range(500), 6)]
         weights = tuple(zip(edges[:4], [16383, 16383, 16383, PLAN_SUM - 3 * 16383], strict=True))
         key = (f"s{at // 1000}.live.example.", "DE", "", f"AS{at % 1000}")

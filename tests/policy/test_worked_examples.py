@@ -20,7 +20,8 @@ from gslb.model.view import View, ViewTable
 from gslb.policy import draw, headroom, nearest, override, spill
 from gslb.policy.affinity import NEVER, levels
 from gslb.snapshot import layout, planning, steering
-from gslb.snapshot.planning import Planned, PlannedPolicy
+from gslb.snapshot.planning import Planned
+from gslb.snapshot.resolved import PlannedPolicy
 from gslb.snapshot.steering import Steering
 from gslb.zone import check
 

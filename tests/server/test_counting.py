@@ -72,8 +72,8 @@ def after(catalog: Catalog, *states: StoreState, held: Plan | None = None, now_m
 
 A, B = plan("a", 20), plan("b", 30, "a", T + 1)
 MANY, OLD, FENCED = plan("m", 80, "a", T + 1), plan("o", 20, "a", T - 1000), plan("f", 20, "a", T + 1, "DE||")
-
 N = plan("n", 80, "m", T + 2)
+AHEAD = plan("x", 20, "", T + 20_000)
 
 
 class Case(NamedTuple):
@@ -98,6 +98,8 @@ CASES = [
     Case("one that moves too much", [store(A), store(MANY, A)], "a", ("m", "shift")),
     Case("unless it is forced", [store(A), store(plan("m", 80, "a", T + 1, forced=True), A)], "m"),
     Case("one that is older", [store(A), store(OLD, A)], "a", ("o", "older")),
+    Case("one that is older than what was issued in the future", [store(AHEAD), store(B)], "b"),
+    Case("a moment ahead is not the future", [store(AHEAD), store(B)], "x", ("b", "older"), now_ms=T + 10_000),
     Case("one that breaks a fence", [store(A), store(FENCED, A)], "a", ("f", "fence")),
     Case("the first one breaks a fence", [store(FENCED)], "", ("f", "fence")),
     Case("a good one follows", [store(A), store(MANY, A), store(plan("n", 30, "m", T + 2), MANY)], "n"),
@@ -105,8 +107,8 @@ CASES = [
          ("n", "shift")),
     Case("the third of three bad ones", [store(A), store(MANY, A), store(N, MANY), store(plan("q", 85, "n", T + 3), N)],
          "a", ("q", "shift")),
-    Case("a good one after two bad ones", [store(A), store(MANY, A), store(N, MANY), store(plan("q", 25, "n", T + 3), N)],
-         "q"),
+    Case("a good one after two bad ones",
+         [store(A), store(MANY, A), store(N, MANY), store(plan("q", 25, "n", T + 3), N)], "q"),
     Case("one that was missed and would have been refused", [store(A), store(plan("n", 85, "m", T + 2), MANY)], "a",
          ("n", "shift")),
     Case("it is gone from the store", [store(A), store(None)], "a"),

@@ -17,8 +17,8 @@ from gslb.model.override import Override, Target
 from gslb.model.plan import PLAN_SUM, BindingCap, Plan, PlanRow
 from gslb.model.report import Report, StoreState
 from gslb.policy import draw, spill
-from gslb.snapshot import layout, planning, steering, weighing
-from gslb.snapshot.planning import PlannedPolicy
+from gslb.snapshot import filling, layout, planning, steering, weighing
+from gslb.snapshot.resolved import PlannedPolicy
 from gslb.wire.query import Ecs
 
 T = 1_800_000_000_000
@@ -361,7 +361,7 @@ def wide(weights: list[int], levels: list[list[int]], local: list[list[tuple[int
         theirs[0, edge] = weight
     of_classes = np.array(levels, dtype=np.uint8)
     rows = weighing._drawn(of_classes, pool.edges, theirs, spill.levels_in_use(of_classes))
-    return weighing.blended(np.array([weights]), rows, pool, 30, 60)
+    return weighing.blended(np.arange(width)[None], np.array([weights]), rows, pool, 30, 60)
 
 
 def test_more_than_sixteen_edges_keep_the_heaviest() -> None:
@@ -454,6 +454,20 @@ def test_resolved_once_and_used_again(net: World) -> None:
     }
 
 
+@pytest.mark.parametrize("after_s", [0, 3_600_300])
+def test_it_does_not_matter_how_many_rows_are_made_at_once(
+    net: World, monkeypatch: pytest.MonkeyPatch, after_s: int
+) -> None:
+    pin = Override("p", "pin", Target(view="FR||"), T // 1000, T // 1000 + 10_000_000, edges=("fra",), reason="x")
+    state = StoreState(T, {"ber": down("ber")}, overrides={"p": pin}, plan=plan(WIDE, row("IT||", ber=100)))
+    found = []
+    for block in (1 << 16, 1, 40):
+        monkeypatch.setattr(filling, "_BLOCK", block)
+        made = steering.build(net.catalog.arrays, state, T + after_s * 1000)
+        found.append({name: array.tobytes() for name, array in made.items()})
+    assert found[0] == found[1] == found[2]
+
+
 def test_drains_and_pins_come_first(net: World) -> None:
     drain = Override("d", "drain", Target(edge="ber"), T // 1000, T // 1000 + 60, reason="x")
     pin = Override("p", "pin", Target(service="live.x.test."), T // 1000, T // 1000 + 60, edges=("fra",), reason="x")
@@ -466,7 +480,7 @@ def test_drains_and_pins_come_first(net: World) -> None:
 
 weighed = st.integers(1, 6).flatmap(
     lambda edges: st.tuples(
-        st.lists(st.tuples(st.booleans(), st.integers(0, 1000)), min_size=edges, max_size=edges),
+        st.lists(st.tuples(st.booleans(), st.integers(0, 1000), st.booleans()), min_size=edges, max_size=edges),
         st.dictionaries(st.integers(0, edges - 1), st.integers(1, 100), min_size=1).map(
             lambda each: list(each.items())
         ),
@@ -478,29 +492,37 @@ weighed = st.integers(1, 6).flatmap(
 @settings(derandomize=True, deadline=None)
 @given(weighed)
 def test_weighing_against_the_words(
-    drawn: tuple[list[tuple[bool, int]], list[tuple[int, int]], list[int]],
+    drawn: tuple[list[tuple[bool, int, bool]], list[tuple[int, int]], list[int]],
 ) -> None:
     """The same by the sentences of the module's docstring, one row at a time."""
     edges, primaries, backups = drawn
-    living = [lives for lives, _ in edges]
-    keep = [milli * 1000 if lives else 0 for lives, milli in edges]
-    pad = [-1] * 16
+    living = [lives for lives, _, _ in edges]
+    keep = [milli * 1000 if lives else 0 for lives, milli, _ in edges]
+    changing = [changed for _, _, changed in edges]
+    pad = [-1] * 6
     policy = PlannedPolicy(
         np.array([0, -1]),
-        np.array([([at for at, _ in primaries] + pad)[:16]]),
-        np.array([([weight for _, weight in primaries] + [0] * 16)[:16]]),
-        np.array([(backups + pad)[:16]]),
+        np.array([([at for at, _ in primaries] + pad)[:6]]),
+        np.array([([weight for _, weight in primaries] + [0] * 6)[:6]]),
+        np.array([(backups + pad)[:6]]),
         ("DE||",),
     )
-    found, _, decided = planning.weigh(policy, np.array([1, 0]), np.array(keep), np.array(living))
+    found = planning.weigh(policy, np.array([1, 0]), np.array(keep), np.array(living), np.array(changing))
     wanted = [0] * len(edges)
+    looked_at = [at for at, _ in primaries]
     for at, weight in primaries:
         heirs = [at] if living[at] else [each for each in backups if living[each] and keep[each]]
         if heirs:
             wanted[heirs[0]] += weight << 16
+        if not living[at]:
+            looked_at += backups[: backups.index(heirs[0]) + 1] if heirs else backups
     wanted = [
         max(1, weight * kept // 10**6) if weight and kept else 0 for weight, kept in zip(wanted, keep, strict=True)
     ]
     enough = 2 * sum(wanted) >= sum(weight << 16 for _, weight in primaries)
-    assert decided.tolist() == [False, enough]
-    assert found.tolist() == [[0] * len(edges), wanted if enough else [0] * len(edges)]
+    assert found.decided.tolist() == [False, enough]
+    assert found.changing.tolist() == [False, any(changing[at] for at in looked_at)]
+    given = np.zeros((2, len(edges)), dtype=int)
+    at, column = np.nonzero(found.weight)
+    np.add.at(given, (at, found.at[at, column]), found.weight[at, column])
+    assert given.tolist() == [[0] * len(edges), wanted if enough else [0] * len(edges)]

@@ -8,7 +8,7 @@ from gslbtest.pools import Edge, Policy, sections
 
 from gslb.model.plan import BindingCap, Plan
 from gslb.snapshot import telling
-from gslb.snapshot.planning import PlannedPolicy
+from gslb.snapshot.resolved import PlannedPolicy
 from gslb.snapshot.telling import Told
 
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from gslbtest.examples import examples
 from hypothesis import given, settings
@@ -83,28 +84,46 @@ def test_the_newest_counts_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["state.json"]
 
 
-def torn(folder: Path, content: bytes) -> str:
-    """What is told of a state.json of that content."""
-    path = folder / "state.json"
+def torn(folder: Path, content: bytes, name: str = "state.json") -> str:
+    """What is told of a file of that content."""
+    path = folder / name
     path.write_bytes(content)
     with pytest.raises(GslbError) as raised:
         kept.load(folder)
     assert not path.exists()
-    assert (folder / "state.json.torn").read_bytes() == content
-    assert kept.load(folder) == StoreState(), "it is told once"
+    assert (folder / f"{name}.torn").read_bytes() == content
+    wanted = StoreState() if name == kept.STATE else dataclasses.replace(STATE, plan=None)
+    assert kept.load(folder) == wanted, "it is told once"
     reason = str(raised.value).removeprefix(f"{path}: ")
-    assert reason.endswith("; set aside as state.json.torn")
-    return reason.removesuffix("; set aside as state.json.torn")
+    assert reason.endswith(f"; set aside as {name}.torn")
+    return reason.removesuffix(f"; set aside as {name}.torn")
 
 
-def test_a_torn_file_wherever_it_is_torn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["state.json", "plan.json"])
+def test_a_torn_file_wherever_it_is_torn(tmp_path: Path, name: str) -> None:
     kept.save(tmp_path, STATE)
-    content = (tmp_path / "state.json").read_bytes()
-    for at in range(len(content)):
-        assert torn(tmp_path, content[:at]) == "its checksum differs"
-        assert torn(tmp_path, content[:at] + bytes((content[at] ^ 1,)) + content[at + 1 :]) == "its checksum differs"
-    assert torn(tmp_path, content + b"x") == torn(tmp_path, content + b"\n") == "its checksum differs"
-    (tmp_path / "state.json").write_bytes(content)
+    content = (tmp_path / name).read_bytes()
+    for at in sorted({*range(0, len(content), 5), *range(len(content) - 70, len(content))}):  # the checksum is last
+        for other in (content[:at], content[:at] + bytes((content[at] ^ 1,)) + content[at + 1 :]):
+            assert torn(tmp_path, other, name) == "its checksum differs"
+    for other in (content + b"x", content + b"\n"):
+        assert torn(tmp_path, other, name) == "its checksum differs"
+    (tmp_path / name).write_bytes(content)
+    assert kept.load(tmp_path) == STATE
+
+
+def test_the_plan_may_be_let_be(tmp_path: Path) -> None:
+    kept.save(tmp_path, STATE)
+    plan = (tmp_path / "plan.json").stat()
+    later = dataclasses.replace(STATE, now_ms=T + 5)
+    kept.save(tmp_path, later, but_plan=True)
+    assert kept.load(tmp_path) == later
+    assert (tmp_path / "plan.json").stat() == plan
+
+
+def test_an_older_version_kept_the_plan_with_the_rest(tmp_path: Path) -> None:
+    kept.save(tmp_path, dataclasses.replace(STATE, plan=Plan("later")))
+    (tmp_path / "state.json").write_bytes(signed(msgspec.json.encode({"format": 1, "state": STATE})))
     assert kept.load(tmp_path) == STATE
 
 
@@ -160,10 +179,12 @@ def test_what_cannot_be_set_aside_is_told(tmp_path: Path) -> None:
         kept.load(tmp_path)
 
 
-@pytest.mark.parametrize("state", [StoreState(seen={"\ud800": 1}), StoreState(plan=Plan("\ud800"))])
-def test_what_json_does_not_have_is_not_written(tmp_path: Path, state: StoreState) -> None:
+@pytest.mark.parametrize(
+    ("state", "name"), [(StoreState(seen={"\ud800": 1}), "state.json"), (StoreState(plan=Plan("\ud800")), "plan.json")]
+)
+def test_what_json_does_not_have_is_not_written(tmp_path: Path, state: StoreState, name: str) -> None:
     kept.save(tmp_path, STATE)
-    with pytest.raises(GslbError, match=r"state\.json: cannot be written: "):
+    with pytest.raises(GslbError, match=rf"{name}: cannot be written: "):
         kept.save(tmp_path, state)
     assert kept.load(tmp_path) == STATE
 

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, cast
 
 import pytest
+import pytest_asyncio
+from fastapi import FastAPI
 from gslbtest.clocked import BEGIN, Clock, clocked_redis
 from gslbtest.desk import TOKEN, Desk
 from gslbtest.stores import RedisServer
@@ -19,6 +22,8 @@ from gslb.store.admin_port import AdminWriter
 from gslb.store.interface import DISPATCH, EXPIRE_MS, MAX_LASTING_MS, Freeze, Lease, Outcome, Publisher, StoreError
 from gslb.store.memory import MemoryStore
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 MINUTE = 60_000
 ROW = PlanRow("pull.live.example.", "DE", "", "", (("ber", PLAN_SUM),), ("par",), 10**9, (1.5, 2.0))
 
@@ -28,22 +33,32 @@ def planned(version: str, base: str = "") -> Plan:
 
 
 @contextlib.asynccontextmanager
-async def _memory(clock: Clock, _: RedisServer) -> AsyncIterator[Publisher]:
+async def _memory(clock: Clock) -> AsyncIterator[Publisher]:
     store = MemoryStore(clock)
     yield store
     await store.close()
 
 
-@contextlib.asynccontextmanager
-async def _admin(clock: Clock, _: RedisServer) -> AsyncIterator[Publisher]:
-    """A writer over HTTP to the admin port of a server with the embedded store."""
+class Port:
+    """The admin port of a server with the embedded store, over HTTP. The store can be replaced."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.desk = Desk()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def port() -> AsyncIterator[Port]:
+    """One for all tests of this module: it takes a moment to end."""
     stopped = asyncio.Event()
     sock = socket.create_server(("127.0.0.1", 0))
-    port = sock.getsockname()[1]
-    serving = asyncio.ensure_future(admin.serve(Desk(store=MemoryStore(clock)).app, sock, stopped))
-    writer = AdminWriter(f"http://127.0.0.1:{port}", TOKEN)
-    yield writer
-    await writer.close()
+    found = Port(f"http://127.0.0.1:{sock.getsockname()[1]}")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await found.desk.app(scope, receive, send)
+
+    serving = asyncio.ensure_future(admin.serve(cast("FastAPI", app), sock, stopped))
+    yield found
     stopped.set()
     await serving
 
@@ -58,13 +73,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield found
 
 
-@pytest.fixture(params=[_memory, clocked_redis, _admin], ids=["memory", "redis", "admin"])
-async def make(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIterator[Make]:
+@contextlib.asynccontextmanager
+async def _admin(clock: Clock, port: Port) -> AsyncIterator[Publisher]:
+    """A writer over HTTP to the admin port of a server with the embedded store."""
+    port.desk = Desk(store=MemoryStore(clock))
+    writer = AdminWriter(port.url, TOKEN)
+    yield writer
+    await writer.close()
+
+
+@pytest_asyncio.fixture(params=["memory", "redis", "admin"], loop_scope="module")
+async def make(request: pytest.FixtureRequest, server: RedisServer, port: Port) -> AsyncIterator[Make]:
     """Makes an empty store with the given clock."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def made(clock: Clock) -> Publisher:
-            store: Publisher = await stack.enter_async_context(request.param(clock, server))
+            opened = {
+                "memory": lambda: _memory(clock),
+                "redis": lambda: clocked_redis(clock, server),
+                "admin": lambda: _admin(clock, port),
+            }[request.param]()
+            store: Publisher = await stack.enter_async_context(opened)
             return store
 
         yield made

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -350,8 +353,6 @@ TLS_FAULTS = [
 ]
 
 
-# A handshake that is cut off by the end of the test leaves asyncio's transport to the garbage collector, which warns.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("change", "reason"), TLS_FAULTS, ids=[row[1] for row in TLS_FAULTS])
 async def test_tls_that_fails_is_told(keys: Path, private: RedisServer, change: tuple[str, str], reason: str) -> None:
     url = re.sub(*change, with_keys(f"rediss://127.0.0.1:{private.port}", keys))
@@ -366,6 +367,19 @@ async def test_the_name_in_a_certificate_may_be_let_be(keys: Path, private: Redi
     url = with_keys(f"rediss://localhost:{private.port}", keys) + "&ssl_check_hostname=false"
     async with following(url) as store:
         assert store.connected
+
+
+def test_no_socket_is_left_open_where_the_loop_ends(keys: Path, private: RedisServer) -> None:
+    async def followed() -> None:
+        async with following(with_keys(f"rediss://127.0.0.1:{private.port}", keys)):
+            pass
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(5):
+            asyncio.run(followed())
+            gc.collect()  # whatever is left open warns as it goes
+    assert [str(each.message) for each in told] == []
 
 
 # Clocks.

@@ -13,6 +13,7 @@ from gslb.model.report import Report, StoreState
 from gslb.store import redis_follow, redis_library, redis_reading
 from gslb.store.interface import Store
 from gslb.store.redis_clock import SAMPLE_S, StoreClock
+from gslb.store.redis_mirror import Mirror
 
 STORE_S = 1_700_000_000.0
 
@@ -199,3 +200,15 @@ async def test_a_clock_that_is_wrong_from_the_beginning(skewed: Skewed) -> None:
         assert abs(state.now_ms - skewed.now_ms) < NEAR_MS
         assert abs(store.clock_ms - skewed.now_ms) < NEAR_MS
         assert store.faults == {}
+
+
+def test_a_report_that_is_read_before_its_entry_ages() -> None:
+    """The first reading of an empty store, while the first report comes: its entry is read next."""
+    now_ms = round(STORE_S * 1000)
+    report = Report("a", 1, 1, now_ms)
+    mirror = Mirror(StoreState())
+    mirror.take_reports({"a": report})
+    mirror.take_time(now_ms)
+    mirror.take_reports({"a": report}, entries=True)
+    mirror.take_time(now_ms + 60_000)
+    assert mirror.state().reports == {"a": report}

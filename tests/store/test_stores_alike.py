@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from gslbtest.clocked import BEGIN, Clock, clocked_redis, drain
@@ -18,9 +17,9 @@ from gslb.store.interface import DISPATCH, Publisher
 from gslb.store.memory import MemoryStore
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path / "redis") as found:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as found:
         yield found
 
 
@@ -31,8 +30,8 @@ STEPS_MS = (0, 0, 1, 200, 1000, 1000, 2999, 3001, 9_000, 12_000, 60_000, -1, -90
 async def test_both_kinds_hold_the_same_after_any_history(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(redis_follow, "BLOCK_S", 0.01)
-    monkeypatch.setattr(redis_follow, "_FULL_READS_APART_S", 0.0)
+    for name, seconds in (("BLOCK_S", 0.01), ("_FULL_READS_APART_S", 0.0), ("_APART_S", 0.0)):
+        monkeypatch.setattr(redis_follow, name, seconds)
     chance = random.Random(seed)
     clock = Clock()
     embedded = MemoryStore(clock)

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import redis
+
 from gslb.model.override import KIND_DRAIN, Override, Target
 from gslb.model.plan import Plan
 from gslb.model.report import Report
@@ -31,10 +33,10 @@ class Clock:
 class _Told:
     """A Redis store whose writes happen at the time of a `Clock`, and are waited for until they can be read."""
 
-    def __init__(self, inner: Store, clock: Clock, server: RedisServer) -> None:
+    def __init__(self, inner: Store, clock: Clock, client: redis.Redis) -> None:
         self.inner = inner
         self.clock = clock
-        self.server = server
+        self.client = client
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -73,21 +75,22 @@ class _Told:
         return await self.inner.freeze(until_ms, author, reason)
 
     def _set(self) -> None:
-        self.server.cli("SET", "test:clock_ms", str(self.clock.now_ms))
+        self.client.set("test:clock_ms", self.clock.now_ms)
 
 
 @contextlib.asynccontextmanager
 async def clocked_redis(clock: Clock, server: RedisServer) -> AsyncIterator[Any]:
     """Over an emptied Redis: the library is loaded with a clock that is what stands under a key. Times of answers to
     ``TIME`` stay those of Redis, which is later."""
-    server.cli("FLUSHALL")
     code = redis_library.text().decode()
     body = re.compile(r"(?<=^local function clock_ms\(\)\n).*?(?=^end$)", re.MULTILINE | re.DOTALL)
     hooked, count = body.subn("return tonumber(redis.call('GET', 'test:clock_ms'))\n", code)
     assert count == 1
-    server.cli("-x", "FUNCTION", "LOAD", "REPLACE", given=hooked.encode())
-    async with following(server.url) as store:
-        yield _Told(store, clock, server)
+    with redis.Redis(port=server.port) as client:
+        client.flushall()
+        client.function_load(hooked, replace=True)
+        async with following(server.url) as store:
+            yield _Told(store, clock, client)
 
 
 def drain(name: str, until_s: int, pop: str = "fra") -> Override:

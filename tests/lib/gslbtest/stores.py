@@ -189,7 +189,7 @@ async def becomes(store: Store, true: Callable[[StoreState], bool]) -> StoreStat
     end_s = time.monotonic() + SOON_S
     while not true(state := await store.state()):
         assert time.monotonic() < end_s, f"it never became so: {state}; {store.faults}"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.001)
     return state
 
 
