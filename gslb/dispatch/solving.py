@@ -78,7 +78,7 @@ def summary(found: Solution, rules: DispatchRules) -> dict[str, float | int]:
         "overload_bps": int(found.edges.overload_bps.sum() + found.pops.overload_bps.sum()),
         "overload_cost": rules.overload,
         "total": found.objective,
-        "dual_bound": found.dual_bound,
+        "dual_bound": min(found.dual_bound, found.objective),
         "build_s": found.build_s,
         "solve_s": found.solve_s,
     }

@@ -23,7 +23,11 @@ of one TTL has a phase margin of 61 degrees), at most a half in a round, and les
 transit, from which nothing can be learnt.
 
 **Pre-shed.** From 95 % of capacity servers send viewers elsewhere. What is measured there is less than what the plan
-sent, so that a load below the projection teaches nothing.
+sent, so that a load below the projection teaches nothing. What is missing then was led elsewhere and comes back no
+faster than what moved: it counts as late, so that it is not missed either once the load has fallen below 95 %. Where
+loads are told late, servers shed by what was a minute ago, and a load may be low for no other reason. So an edge that
+the plan fills to 95 % by bits as they are learns only upwards: else a factor that fell by shedding would bring more
+bits, and more shedding. What such an edge could take in addition shows as soon as it is given less.
 """
 
 from __future__ import annotations
@@ -93,13 +97,16 @@ def learn(known: Learnt, flow_bps: F64, load_bps: I64, capacity_bps: I64, silent
     flow = np.maximum(flow_bps + known.late_bps, 0.0)
     error = load_bps - known.load(flow_bps)
     heard = (load_bps > UNKNOWN) & ~silent & (capacity_bps > 0)
-    heard &= (error > 0) | (load_bps < SHEDS_AT * capacity)
+    heard &= (error > 0) | (np.maximum(load_bps, flow_bps) < SHEDS_AT * capacity)
     transit = np.abs(known.late_bps) / np.maximum(flow_bps + np.abs(known.late_bps), 1.0)
     scale = BACKGROUND_SCALE * capacity
     power = np.maximum(flow**2 + scale**2, (LEARNS_AT * capacity) ** 2)
     taken = np.where(heard, step * (1 - np.clip(transit, 0, 1)) * error / power, 0.0)
     factor = np.clip(known.factor + taken * flow, LEAST, MOST)
-    return Learnt(factor, np.maximum(known.background_bps + taken * scale**2, 0.0), known.late_bps)
+    shed = (load_bps >= SHEDS_AT * capacity) & ~silent & (capacity_bps > 0) & (error < 0)
+    here = np.maximum(load_bps - known.background_bps, 0.0) / known.factor
+    late = np.where(shed, here - flow_bps, known.late_bps)
+    return Learnt(factor, np.maximum(known.background_bps + taken * scale**2, 0.0), late)
 
 
 def surprise(projected_bps: I64, load_bps: I64, capacity_bps: I64, silent: Mask) -> tuple[F64, float]:

@@ -53,8 +53,8 @@ class Parts:
 class Solution:
     """What the solver found. ``flow_bps`` is of the arcs, 0 where the edge is not usable; each group's sum is its
     demand exactly, or 0 where no arc of it is usable: that is in ``unserved_bps``. No solution costs less than
-    ``dual_bound`` (currency per month, as `Parts.total`). ``edge_price`` is what a Mbps more at an edge costs through
-    all levels: a group's bits are where cost + churn + ``edge_price`` is least."""
+    ``dual_bound`` (currency per month, as `Parts.total`; a float's last digits aside). ``edge_price`` is what a Mbps
+    more at an edge costs through all levels: a group's bits are where cost + churn + ``edge_price`` is least."""
 
     flow_bps: I64
     unserved_bps: I64
@@ -104,7 +104,7 @@ def optimize(sites: Sites, groups: Groups, arcs: Arcs, rules: DispatchRules, clo
     new = int(served[~had].sum())
     parts = _parts(tree, slopes, loads, float(np.dot(found.flow_bps, cost)), rules.churn * moved)
     own = _network_cost(tree, slopes, loads)
-    bound = min(found.dual_bound + own - rules.churn * new / BPS_PER_MBPS, parts.total)
+    bound = found.dual_bound + own - rules.churn * new / BPS_PER_MBPS
     levels = _levels(tree, slopes, rules, loads, found.price)
     return Solution(
         flow, groups.demand_bps - served, *levels, edge_price=tree.down(found.price), moved_bps=moved, parts=parts,
@@ -119,7 +119,9 @@ def stays(arcs: Arcs, demand_bps: I64) -> I64:
     stay = np.floor(share / np.maximum(total, 1.0) * demand_bps[arcs.group]).astype(np.int64)
     over = np.zeros(len(demand_bps), np.int64)
     np.add.at(over, arcs.group, stay)
-    return np.where((over > demand_bps)[arcs.group], np.maximum(stay - 1, 0), stay)  # a float's last digit
+    above = np.maximum(over - demand_bps, 0)[arcs.group]  # a float's last digits
+    left: I64 = np.maximum(stay - above, 0)
+    return left
 
 
 def _parts(tree: Tree, slopes: Slopes, loads: I64, routes: float, churn: float) -> Parts:

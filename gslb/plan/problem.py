@@ -71,14 +71,10 @@ class Groups:
 @dataclass(frozen=True, slots=True)
 class Arcs:
     """Which edges may serve which groups, and at what cost; sorted by group, each pair at most once. A fence is an arc
-    that is not there. ``share`` is the part of the group's demand that the plan before gave the edge (of each group
-    they sum to 1, or to 0 where there was none)."""
+    that is not there. ``share`` is the part of the group's demand that the plan before gave the edge: of each group
+    they sum to 1, to less where that gave some to edges without an arc now, to 0 where there was none."""
 
     group: I64
     edge: I64
     cost: F64
     share: F64
-
-    def first(self, groups: int) -> I64:
-        """The position of each group's first arc, and the number of arcs as last element."""
-        return np.searchsorted(self.group, np.arange(groups + 1)).astype(np.int64)

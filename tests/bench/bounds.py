@@ -50,6 +50,21 @@ TABLE = (
     Bound("rest", "memory of all processes at rest with it", 600, "MB"),
     Bound("peak", "and at most while reloading, against rest", 2, "×", 3),
     Bound("rebuild", "a steering rebuild, 20,000 classes × 16 edges", 60, "ms"),
+    Bound("solve", "dispatch, 50,000 groups × 500 edges × 8, CPU of building and solving", 3, "s", 2),
+    Bound("solve_gap", "its bare form, above HiGHS's optimum", 0.01, "%", 6),
+    Bound("solve_highs", "and CPU of HiGHS as it comes, against ours", 5, "×", 1, at_least=True),
+    Bound("solve_large", "dispatch, 100,000 groups × 1,000 edges × 16", 20, "s", 1),
+    Bound("solve_memory", "and the most memory of its process", 1500, "MB"),
+    Bound("noise_moved", "demand moved a round, noise of σ = 0.1, 30 rounds, mean", 1.2, "%", 2),
+    Bound("noise_regret", "and what plans cost more than the best, mean", 0.5, "%", 2),
+    Bound("pop_moved", "largest PoP lost: unforced moves in the worst round after, of demand", 1.5, "%", 2),
+    Bound("pop_left", "until 95 % of new sessions that keep TTLs are off it, past a TTL", 5, "s"),
+    Bound("loop_cycle", "closed loop, TTL 20–300 s, sessions 2–30 min: limit cycle, of capacity", 0, "%", 2),
+    Bound("loop_overshoot", "and overshoot after a disturbance, of capacity", 10, "%", 1),
+    Bound("loop_share", "and error of shares in 30 steady minutes, beyond the floor", 2, "%", 2),
+    Bound("flash", "flash crowd: load above capacity, of demand, ours", 1, "%", 2),
+    Bound("flash_local", "and local spill in the same scenario", 3, "%", 2, at_least=True),
+    Bound("mapping", "public resolvers' clients: mean round trip above ideal mapping's", 2, "%", 2),
 )
 
 

@@ -65,6 +65,29 @@ def render(results: Sequence[Result], profiles: Sequence[str]) -> str:
     return "\n".join(found)
 
 
+BEGIN, END = "<!-- numbers: written by make bench -->\n", "<!-- end of numbers -->\n"
+
+
+def numbers(results: Sequence[Result]) -> str:
+    """What stands between `BEGIN` and `END` in docs/dispatch.md."""
+    found = [
+        f"One run of `make bench` on {_processor()}, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}.",
+        "",
+        *bounds.lines(results),
+        "",
+    ]
+    for result in results:
+        found += result.lines
+    return "\n".join(found)
+
+
+def put(page: str, text: str) -> str:
+    """A page with ``text`` in the place that is kept for numbers."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{text}{END}{after}"
+
+
 def _versions() -> list[tuple[str, str]]:
     found = [(driving.TITLES[key], driving.version(key)) for key in driving.installed(driving.TITLES)]
     found += [("dnsperf", driving.version_of(["dnsperf", "-h"])), ("Redis", driving.version_of(["redis-server", "-v"]))]

@@ -42,6 +42,18 @@ def after(load, flow, *, factor=1.0, background=0.0, late=0.0, silent=False, cap
             1.2 - 0.5 * 140 * 900 / 820_000,
             0.0,
         ),
+        (
+            "less than projected where the plan alone fills it",
+            {"load": 700, "flow": 960, "factor": 0.9},
+            0.9,
+            0.0,
+        ),
+        (
+            "more than projected where the plan alone fills it",
+            {"load": 1000, "flow": 960, "factor": 0.9},
+            0.9 + 0.5 * 136 * 960 / 931_600,
+            0.5 * 136 * 10_000 / 931_600,
+        ),
         ("twice at most", {"load": 1900, "flow": 500, "factor": 1.9}, MOST, 0.5 * 950 * 10_000 / 260_000),
         ("half at least", {"load": 0, "flow": 500, "factor": 0.6}, LEAST, 0.0),
         ("without flow all is background, slowly", {"load": 300, "flow": 0}, 1.0, 0.5 * 300 * 10_000 / 40_000),
@@ -58,6 +70,35 @@ def test_nothing_is_learnt_from_what_is_in_transit():
     moving, _ = after(700, 500, late=100)
     gone, _ = after(700, 0, late=500)
     assert settled > moving > gone == 1.0
+
+
+@pytest.mark.parametrize(
+    ("load", "factor", "background", "late"),
+    [
+        (940, 1.0, 0, 0),  # nobody sheds
+        (1200, 1.0, 0, 0),  # more than projected: nothing is missing
+        (960, 1.0, 0, -240),
+        (960, 1.2, 60, -450),
+    ],
+)
+def test_what_servers_shed_is_late(load, factor, background, late):
+    known = Learnt(np.array([factor]), np.array([float(background)]), np.zeros(1))
+    one = np.array([CAPACITY])
+    found = learn(known, np.array([1200.0]), np.array([load]), one, np.array([False]), 0.5)
+    assert found.late_bps.tolist() == [late]
+    down = learn(known, np.array([1200.0]), np.array([load]), one, np.array([True]), 0.5)
+    assert down.late_bps.tolist() == [0]
+
+
+def test_a_factor_that_shedding_lowered_comes_back():
+    """Loads between 80 % and 110 % by turns, as servers make them who go by old reports, whatever the plan sends."""
+    known = Learnt(np.array([0.7]), np.zeros(1), np.zeros(1))
+    for turn in range(40):
+        load = (800, 900, 1000, 1100)[turn % 4]
+        flow = (950 - known.background_bps) / known.factor
+        known = learn(known, flow, np.array([load]), np.array([CAPACITY]), np.array([False]), 0.5)
+        known = known.passed(60, 660)
+    assert float(known.factor[0]) > 0.95
 
 
 @pytest.mark.parametrize("seed", range(4))

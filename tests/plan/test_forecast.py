@@ -50,6 +50,7 @@ def test_without_a_season_it_is_the_last_value() -> None:
     assert of(found) == {SH: (3 * G, LAST), DE: (5 * G, LAST)}
     assert found.at_s == NOW + 90
     assert found.window_bps.tolist() == [[1 * G, 5 * G], [2 * G, 5 * G], [3 * G, 5 * G]]
+    assert found.measured_bps.tolist() == [3 * G, 5 * G]
     assert found.groups.keys == found.keys
     assert found.counts() == {LAST: 2}
 
@@ -59,6 +60,7 @@ def test_what_nobody_asks_for_is_left_out() -> None:
     assert of(forecast(history, None, NONE, NOW)) == {DE: (0, LAST)}
     nothing = forecast(table([], {}), None, NONE, NOW)
     assert (nothing.keys, nothing.demand_bps.tolist(), nothing.window_bps.shape) == ((), [], (0, 0))
+    assert nothing.measured_bps.shape == (0,)
 
 
 SEASONS = [

@@ -237,6 +237,20 @@ def test_load_that_is_heavier_than_planned_takes_room():
     assert "a" in {cap.name for cap in made.plan.caps}  # its room is 130 / 1.1
 
 
+@pytest.mark.parametrize(("measured", "milli"), [(None, 938), (50, 1000)])
+def test_loads_are_compared_with_what_is_asked_for_now_and_not_with_what_is_expected(measured, milli):
+    """A stream is going to begin: twice as much is planned for as is asked for by now."""
+    known = {"a": PlannedEdge(100 * MBPS), "b": PlannedEdge(0), "c": PlannedEdge(0)}
+    plan = before(("x", (("a", 65535),), ()), edges=known)
+    plan = replace(plan, rows=(plan.rows[0]._replace(demand_bps=100 * MBPS),))
+    given = round_of(EDGES, {"x": (100, NEAR_A)}, plan, load={"a": 50})
+    if measured is not None:
+        given = replace(given, measured_bps=np.array([measured * MBPS], dtype=np.int64))
+    made = plan_round(given, no_clock)
+    assert made.plan.edges["a"].factor_milli == pytest.approx(milli, abs=1)
+    assert made.report.surprise_total > 0  # the projection was of what was expected
+
+
 def test_projections_follow_viewers_who_stay_until_their_session_ends():
     known = {"a": PlannedEdge(100 * MBPS), "b": PlannedEdge(100 * MBPS), "c": PlannedEdge(0)}
     plan = before(("x", (("a", 65535),), ()), ("y", (("b", 65535),), ()), edges=known)

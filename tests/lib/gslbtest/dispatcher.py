@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,6 +71,17 @@ def measured(folder: Path, groups: Mapping[str, int] | None = None, buckets: int
     return path
 
 
+def measured_live(path: Path, rates: Sequence[int | str]) -> Path:
+    """Write live demand of one group, a rate a minute, which ended lately."""
+    newest_s = int(time.time()) // 60 * 60
+    rows = [
+        f"{_at(newest_s - 60 * back)},{SERVICE},DE,HE,dtag,{rate}\n"
+        for back, rate in zip(range(len(rates), 0, -1), rates, strict=True)
+    ]
+    path.write_text("time,service,country,region,isp,demand_bps\n" + "".join(rows))
+    return path
+
+
 def settings(folder: Path, store: str) -> Settings:
     """Of a dispatcher on it that tells no metrics."""
     return Settings(folder / "zones", folder / "data", folder / "state", store, folder / "demand.csv", metrics=None)
@@ -97,6 +108,9 @@ def _rows(groups: Mapping[str, int], buckets: int) -> Iterator[str]:
     yield "time,service,country,region,isp,demand_bps"
     newest_s = int(time.time()) // 300 * 300
     for back in range(buckets, 0, -1):
-        at = datetime.fromtimestamp(newest_s - 300 * back, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for view, bps in groups.items():
-            yield f"{at},{SERVICE},{view},{bps}"
+            yield f"{_at(newest_s - 300 * back)},{SERVICE},{view},{bps}"
+
+
+def _at(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -53,7 +53,7 @@ def optima(problems: Sequence[Linear], folder: Path, limit_s: float | None = Non
         np.savez(path, start=start, index=row[order], value=value[order], **columns)
     command = [sys.executable, str(Path(__file__)), *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=limit_s)
-    return [Optimum(**json.loads(line)) for line in done.stdout.splitlines()]
+    return [Optimum(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def main(path: str) -> None:

@@ -7,10 +7,37 @@ import itertools
 import numpy as np
 
 from gslb.model.dispatch import DispatchRules
+from gslb.plan.optimize import Solution, optimize
 from gslb.plan.problem import F64, I64, NOWHERE, UNLIMITED, Arcs, Groups, Sites
 from gslbtest.highs import Linear
 
 MBPS = 1e6
+Problem = tuple[Sites, Groups, Arcs, DispatchRules]
+
+
+def solved(problem: Problem) -> Solution:
+    """What our solver finds, by a clock that stands."""
+    return optimize(*problem, lambda: 0.0)
+
+
+def check(problem: Problem, found: Solution) -> None:
+    """What holds of every solution: bits are conserved, none is where none may be, loads and costs are those of the
+    flow."""
+    sites, groups, arcs, _ = problem
+    usable = np.ones(len(sites.edges), bool) if sites.usable is None else sites.usable
+    summed = np.zeros(len(groups.keys), np.int64)
+    np.add.at(summed, arcs.group, found.flow_bps)
+    assert (summed + found.unserved_bps).tolist() == groups.demand_bps.tolist()
+    assert found.flow_bps.min(initial=0) >= 0
+    assert not found.flow_bps[~usable[arcs.edge]].any()
+    for level, own in ((found.pops, sites.pop_of_edge), (found.edges, np.arange(len(sites.edges)))):
+        load = np.zeros(len(level.load_bps), np.int64)
+        np.add.at(load, own[arcs.edge], found.flow_bps)
+        assert load.tolist() == level.load_bps.tolist()
+    assert found.network.load_bps.tolist() == [found.flow_bps.sum()]
+    (cost,) = costs_of(*problem, found.flow_bps[None])
+    assert abs(found.objective - cost) <= 1e-9 * abs(cost) + 1e-6
+    assert found.dual_bound <= found.objective + 1e-9 * abs(cost) + 1e-9
 
 
 def nodes_above(sites: Sites, edge: int) -> list[int]:
