@@ -47,6 +47,10 @@ def dispatch(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file of settings; default: /etc/gslb/dispatch.toml")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --once or --dry-run: write the plan here, for `gslb plan show FILE`"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Publish a plan each round, from demand, capacity and cost. Needs gslb\\[dispatch].
@@ -77,7 +81,7 @@ def dispatch(
         typer.echo(str(errors), err=True)
         raise typer.Exit(NO_CONFIGURATION) from None
     if once or dry_run:
-        _once(settings, dry=dry_run, at_ms=at_ms, as_json=as_json)
+        _once(settings, out, dry=dry_run, at_ms=at_ms, as_json=as_json)
         return
     import asyncio
 
@@ -100,18 +104,26 @@ def _at_ms(text: str | None, *, dry: bool) -> int | None:
         raise UsageError(f"--at: {error}") from None
 
 
-def _once(settings: Settings, *, dry: bool, at_ms: int | None, as_json: bool) -> None:
+def _once(settings: Settings, out: Path | None, *, dry: bool, at_ms: int | None, as_json: bool) -> None:
     import asyncio
     import json
     import sys
 
     from gslb.cli import FAILURE
     from gslb.cli.show_plan import round_lines
+    from gslb.dispatch.keeping import text_of
     from gslb.dispatch.process import once
     from gslb.dispatch.round_data import as_data
     from gslb.dispatch.rounds import DRY, PUBLISHED
+    from gslb.errors import GslbError
+    from gslb.store.atomic import write_atomic
 
     done = asyncio.run(once(settings, dry=dry, at_ms=at_ms))
+    if out is not None and done.made is not None:
+        try:
+            write_atomic(out, [text_of(done.made.plan).encode(), b"\n"])
+        except OSError as error:
+            raise GslbError(f"{out}: {error.strerror}") from None
     for warning in done.warnings:
         print(f"gslb: warning: {warning}", file=sys.stderr)
     if as_json:

@@ -31,12 +31,15 @@ Kept = Annotated[
     ),
 ]
 KEPT = Path("/var/lib/gslb-dispatch")
-Version = Annotated[str, typer.Argument(metavar="VERSION", help="As `gslb plan show` lists them")]
+WHICH = "PLAN"
+WHICH_HELP = "A version of `gslb plan show --list`, or a file that --json or `gslb dispatch --out` wrote"
 
 
 @plan.command()
 def show(
-    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Default: the plan that counts")] = None,
+    version: Annotated[
+        str | None, typer.Argument(metavar=WHICH, help=f"{WHICH_HELP}; default: the plan that counts")
+    ] = None,
     rows: Annotated[bool, typer.Option("--rows", help="Show the rows, not what the plan is")] = False,
     service: Annotated[str, typer.Option(metavar="NAME", help="Rows of this service alone")] = "",
     view: Annotated[str, typer.Option(metavar="C/R/I", help="Rows of these viewers alone, such as CN or CN/SH")] = "",
@@ -84,8 +87,10 @@ def show(
 
 @plan.command()
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="A version")],
-    new: Annotated[str | None, typer.Argument(metavar="[NEW]", help="Another; default: the plan that counts")] = None,
+    old: Annotated[
+        str | None, typer.Argument(metavar=WHICH, help=f"{WHICH_HELP}; default: what the other one is based on")
+    ] = None,
+    new: Annotated[str | None, typer.Argument(metavar=WHICH, help="Another; default: the plan that counts")] = None,
     store: Store = None,
     admin: Admin = None,
     state: State = None,
@@ -99,7 +104,10 @@ def diff(
     from gslb.dispatch.comparing import difference
 
     desk = PlanDesk.of(store, admin, state, config, kept)
-    found = difference(desk.plan(old), desk.plan(new))
+    later = desk.plan(new)
+    if not (old or later.base):
+        raise GslbError(f"{later.version} is based on no other plan")
+    found = difference(desk.plan(old or later.base), later)
     print(json.dumps(show_plan.difference_data(found)) if as_json else "\n".join(show_plan.difference_lines(found)))
 
 
@@ -107,7 +115,9 @@ def diff(
 def explain(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="Its name, such as pull.live.example.")],
     client: Annotated[str, typer.Option(metavar="ADDRESS|PREFIX", help="The client")],
-    version: Annotated[str | None, typer.Option(metavar="VERSION", help="Default: the plan that counts")] = None,
+    version: Annotated[
+        str | None, typer.Option(metavar=WHICH, help=f"{WHICH_HELP}; default: the plan that counts")
+    ] = None,
     zones: Annotated[Path, typer.Option(metavar="DIR", help="The zones")] = Path("zones"),
     data: Data = None,
     store: Store = None,
@@ -140,7 +150,7 @@ def explain(
 @plan.command()
 def freeze(
     until: Annotated[str, typer.Option(metavar="TIME", help=f"By the store's clock: {TIME_HELP}; now ends a freeze")],
-    reason: ordering.Reason,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for who looks at it later")] = "no reason given",
     author: ordering.Author = None,
     store: Store = None,
     admin: Admin = None,
@@ -163,7 +173,7 @@ def freeze(
 
 @plan.command()
 def force(
-    what: Annotated[str, typer.Argument(metavar="FILE|VERSION", help="A plan, as `show --json` prints it or kept")],
+    what: Annotated[str, typer.Argument(metavar=WHICH, help=WHICH_HELP)],
     store: Store = None,
     admin: Admin = None,
     state: State = None,
@@ -174,16 +184,14 @@ def force(
     """Publish the rows of a plan as they are, however much they move. The dispatcher goes on from there: freeze first
     to have it stay."""
     from gslb.cli.plan_desk import PlanDesk
-    from gslb.dispatch.keeping import read_plan
 
     desk = PlanDesk.of(store, admin, state, config, kept)
-    path = Path(what)
-    _put(desk, read_plan(path) if path.is_file() else desk.plan(what), as_json=as_json)
+    _put(desk, desk.plan(what), as_json=as_json)
 
 
 @plan.command()
 def rollback(
-    version: Version,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="As `gslb plan show --list` has it")],
     store: Store = None,
     admin: Admin = None,
     state: State = None,

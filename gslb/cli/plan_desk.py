@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gslb.cli.units import coming_s
-from gslb.dispatch.keeping import Keeper
+from gslb.dispatch.keeping import Keeper, read_plan
 from gslb.dispatch.rounds import version_at
 from gslb.errors import GslbError
 from gslb.model.plan import ROLLBACK, Forced, Plan
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class PlanDesk:
-    """Asks and writes at ``url``. ``clock_ms`` is the store's clock, and ``frozen`` the freeze that acts, by the last
-    reply."""
+    """Asks and writes at ``url``, with a token that is read when it is needed. ``clock_ms`` is the store's clock (0
+    while it was not asked), and ``frozen`` the freeze that acts, by the last reply."""
 
     url: str
-    token: str | None
+    token: Callable[[], str | None]
     keeper: Keeper
     clock_ms: int = 0
     frozen: Freeze | None = None
@@ -40,12 +40,12 @@ class PlanDesk:
 
         if store is None:
             settings, _ = load({"admin": admin, "state": state}, os.environ, config)
-            return cls(f"http://{settings.admin}", Server(admin, state, config).token(), Keeper(kept))
+            return cls(f"http://{settings.admin}", Server(admin, state, config).token, Keeper(kept))
         if admin is not None:
             raise UsageError("--store and --admin: plans are read from the one or from the other")
         if store.startswith(("memory:", "http:")):
             raise UsageError("--store: the embedded store is inside of a server; name its port by --admin")
-        return cls(store, None, Keeper(kept))
+        return cls(store, lambda: None, Keeper(kept))
 
     def versions(self) -> list[str]:
         """Of all plans that are kept: in the store, and then on disk, newest first."""
@@ -56,7 +56,10 @@ class PlanDesk:
         return list(dict.fromkeys([*self._ask(ask), *self.keeper.versions()]))
 
     def plan(self, version: str | None) -> Plan:
-        """A plan of the store, else of the disk; None: the one that counts. Raises `GslbError` where there is none."""
+        """A plan of the store, else of the disk, or one in a file; None: the one that counts. Raises `GslbError` where
+        there is none."""
+        if version is not None and (path := Path(version)).is_file():
+            return read_plan(path)
 
         async def ask(writer: Writer) -> Plan | None:
             return await writer.plan(version)
@@ -105,7 +108,7 @@ class PlanDesk:
         from gslb.store.opening import open_writer
 
         async def run() -> T:
-            writer = open_writer(self.url, self.token)
+            writer = open_writer(self.url, self.token())
             try:
                 self.frozen = await writer.frozen()  # its reply tells the store's clock too
                 found = await use(writer)

@@ -54,11 +54,11 @@ def round_lines(told: Mapping[str, Any]) -> list[str]:
 
 
 def plan_lines(plan: Plan, clock_ms: int, frozen: Freeze | None) -> list[str]:
-    """What a plan is, without its rows."""
+    """What a plan is, without its rows. ``clock_ms`` is the store's clock, 0 not known."""
     whole = sum(row.demand_bps for row in plan.rows)
     found = [
         f"plan      {plan.version}" + (f", upon {plan.base}" if plan.base else ""),
-        f"issued    {rfc3339(plan.issued_at_ms)}, {_ago(clock_ms - plan.issued_at_ms)}",
+        f"issued    {rfc3339(plan.issued_at_ms)}" + (f", {_ago(clock_ms - plan.issued_at_ms)}" if clock_ms else ""),
         f"holds     until {rfc3339(plan.hold_until_ms)}",
         f"demand    {rate_text(whole)} in {len(plan.rows)} rows",
     ]

@@ -86,7 +86,7 @@ class Piece:
 
     def numbers(self, name: str) -> Numbers:
         """A column of numbers. Integers stay exact, up to 2^63 − 1."""
-        column = self._plain(name)
+        column = self._table.column(name)
         missing = _array(column.is_null(), np.bool_)
         if pa.types.is_integer(column.type):
             if column.type == pa.uint64():
@@ -96,16 +96,12 @@ class Piece:
 
     def seconds(self, name: str) -> Seconds:
         """A column of times."""
-        column = self._plain(name)
+        column = self._table.column(name)
         per_second = _PER_SECOND[column.type.unit]
         missing = _array(column.is_null(), np.bool_)
         ticks = _array(pc.fill_null(column.cast(pa.int64()), 0), np.int64)
         seconds = ticks // per_second
         return Seconds(seconds, missing, seconds * per_second == ticks)
-
-    def _plain(self, name: str) -> Any:
-        column = self._table.column(name)
-        return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 class Table:

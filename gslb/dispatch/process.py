@@ -55,6 +55,9 @@ async def serve(
                 done = await _until(stop, rounds.one())
                 if done is None:
                     break
+                if done.outcome == FAILED:  # another one may have what it takes
+                    with contextlib.suppress(GslbError):
+                        await rounds.drop_lease()
                 told.ended(done, time.time(), lease_held=rounds.leads)
                 _say(logger, done, former)
                 former = done.outcome
@@ -79,6 +82,9 @@ async def _rounds(settings: Settings, solver: Solver | None, *, dry: bool = Fals
     check_installed()
     solver = solver or Solver()
     async with linked(settings.store, settings.admin_token, settings.state, dry=dry) as link:
+        if not dry:
+            with contextlib.suppress(OSError):  # told once something is to be kept
+                settings.state.mkdir(parents=True, exist_ok=True)
         reader = NetworkReader(settings.zones, settings.data, settings.state if settings.state.is_dir() else None)
         rounds = Rounds(settings, link, solver, reader, Keeper(settings.state), holder())
         renewing = asyncio.create_task(rounds.renew())

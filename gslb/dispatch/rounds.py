@@ -37,6 +37,9 @@ LEASE_MS: Final = 10_000
 """How long the lease lasts, counted from when it was prolonged last: a quarter of that ago, while its holder lives. So
 another takes over within 10 s when it is killed, and at once when it ends in order."""
 
+MOST_LINES: Final = 20
+"""Of what is wrong in a round."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -102,6 +105,7 @@ class Rounds:
     holder: str
     lease: Lease | None = field(default=None)
     _published: Plan | None = field(default=None)
+    _leasing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def one(self, *, dry: bool = False, at_ms: int | None = None) -> Done:
         """Do one round. Raises nothing: whatever goes wrong, the last plan stays and the next round may go well.
@@ -111,7 +115,7 @@ class Rounds:
         try:
             return await self._one(dry, at_ms)
         except GslbError as error:
-            return Done(FAILED, str(error))
+            return Done(FAILED, _first_lines(str(error)))
         except OSError as error:
             return Done(FAILED, f"{error.filename or 'the state'}: {error.strerror or error}")
         except Exception as error:
@@ -127,15 +131,21 @@ class Rounds:
         matter: it lasts from one to the next."""
         while True:
             await asyncio.sleep(LEASE_MS / 4000)
-            if self.leads:
-                with contextlib.suppress(GslbError):  # who loses it is told when he publishes
-                    self.lease = await self.link.writer.take_lease(DISPATCH, self.holder, LEASE_MS)
+            async with self._leasing:
+                if self.leads:
+                    with contextlib.suppress(GslbError):  # who loses it is told when he publishes
+                        await self._take_lease()
 
     async def drop_lease(self) -> None:
         """Give the lease back, where this process has it."""
-        if self.leads:
-            self.lease = None
-            await self.link.writer.drop_lease(DISPATCH, self.holder)
+        async with self._leasing:
+            if self.leads:
+                self.lease = None
+                await self.link.writer.drop_lease(DISPATCH, self.holder)
+
+    async def _take_lease(self) -> Lease:
+        self.lease = await self.link.writer.take_lease(DISPATCH, self.holder, LEASE_MS)
+        return self.lease
 
     async def _one(self, dry: bool, at_ms: int | None) -> Done:
         network = await asyncio.to_thread(self.reader.read)
@@ -144,29 +154,30 @@ class Rounds:
         )
         writer = self.link.writer
         if not dry:
-            self.lease = await writer.take_lease(DISPATCH, self.holder, LEASE_MS)
-            if not self.lease.token:
-                reason = f"{self.lease.holder} has the lease for {self.lease.left_ms / 1000:.0f} s more"
+            async with self._leasing:
+                lease = await self._take_lease()
+            if not lease.token:
+                reason = f"{lease.holder} has the lease for {lease.left_ms / 1000:.0f} s more"
                 return Done(STANDBY, reason, network=network, warnings=warnings)
             if (frozen := await writer.frozen()) is not None:
                 until = datetime.fromtimestamp(frozen.until_ms / 1000, UTC).isoformat(timespec="seconds")
                 reason = f"until {until} by {frozen.author}: {frozen.reason}"
                 return Done(FROZEN, reason, network=network, warnings=warnings)
+        if not network.planned:
+            raise GslbError("no service is planned: set dispatch: true where one is to be")
         state = await self.link.state([edge.id for edge in network.edges])
         versions = await writer.plan_versions()
         before = await self._before(versions)
         now_ms = writer.clock_ms if at_ms is None else at_ms
-        if before is not None and before.issued_at_ms > now_ms:
-            warnings += (f"plan {before.version} was issued later than this round is: it does not count here",)
+        if at_ms is not None and before is not None and before.issued_at_ms > at_ms:
+            warnings += (f"plan {before.version} was issued later than --at: it does not count here",)
             before = None
         seen = await asyncio.to_thread(self._seen, network, now_ms / 1000)
         warnings += tuple(map(str, seen.findings.warnings))
         expected = seen.forecast
         if expected is None:
-            reason = str(ConfigErrors(seen.findings.errors))
+            reason = _first_lines(str(ConfigErrors(seen.findings.errors)))
             return Done(FAILED, reason, None, network, seen.age_s, warnings)
-        if not expected.keys:
-            raise GslbError("no service is planned, or nobody asks for one: set dispatch: true, and measure its demand")
 
         def given() -> Round:
             stood = standing.standing(network, state, now_ms)
@@ -210,7 +221,11 @@ class Rounds:
             if not outcome.accepted:
                 return replace(done, outcome=FAILED, reason=f"plan {plan.version} was refused: {outcome.reason}")
         self._published = plan
-        await asyncio.to_thread(self.keeper.keep, plan)
+        try:
+            await asyncio.to_thread(self.keeper.keep, plan)
+        except OSError as error:
+            warning = f"plan {plan.version} is published, and not kept: {error.filename}: {error.strerror}"
+            done = replace(done, warnings=(*done.warnings, warning))
         return replace(done, outcome=PUBLISHED)
 
     async def _before(self, versions: Sequence[str]) -> Plan | None:
@@ -247,6 +262,14 @@ def check(made: Made, before: Plan | None) -> str:
     if before is not None and (moved := shift(made.plan, before)) > MAX_SHIFT:
         return f"the plan moves {moved:.1%} of demand against {before.version}; servers take {MAX_SHIFT:.0%}"
     return ""
+
+
+def _first_lines(text: str) -> str:
+    """What a log can take of all that is wrong with a file."""
+    lines = text.splitlines()
+    return (
+        text if len(lines) <= MOST_LINES else "\n".join([*lines[:MOST_LINES], f"… and {len(lines) - MOST_LINES} more"])
+    )
 
 
 def version_at(now_ms: int) -> str:

@@ -13,7 +13,7 @@ MAX_DEMAND_BPS: Final = 10**18
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _REGION = re.compile(r"[A-Z0-9]{1,3}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.0{1,9})?)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _SERVICE = re.compile(r"[!-~]{1,1000}")
 
 
@@ -41,7 +41,7 @@ def region(text: str) -> str:
 
 
 def time_s(text: str) -> int:
-    """An ISO 8601 time with its zone → seconds since 1970."""
+    """An ISO 8601 time of whole seconds with its zone → seconds since 1970."""
     try:
         if _TIME.fullmatch(text):
             return int(datetime.fromisoformat(text).timestamp())

@@ -90,6 +90,8 @@ def test_a_plan_is_shown_compared_explained_and_rolled_back(
     assert "4 Gbps (66.7%) moves; 0 rows added, 0 gone" in moved.out
     assert "fra-1 100%  par-1 100%" in moved.out
     assert json.loads(plan("diff", first["version"], "--json").out)["moved_bps"] == 4 * 10**9
+    assert plan("diff").out == moved.out
+    assert plan("diff", first["version"], first["version"]).out.endswith(": 0 bps (0%) moves; 0 rows added, 0 gone\n")
 
     where = ("--zones", str(folder / "zones"), "--data", str(folder / "data"))
     explained = plan("explain", "pull.live.example", "--client", "198.51.100.7", *where).out
@@ -125,6 +127,7 @@ def test_a_freeze_keeps_the_plan_and_prolongs_it(gslb: Callable[..., Any], folde
     assert plan("freeze", "--until", "now", "--reason", "x").out == "the freeze is ended\n"
     dispatch(gslb, folder, "--once")
     before = json.loads(plan("show", "--json").out)
+    assert plan("diff").err == f"gslb: {before['version']} is based on no other plan\n"
     frozen = json.loads(plan("freeze", "--until", "+2h", "--reason", "a match", "--json").out)
     found = json.loads(plan("show", "--json").out)
     assert found["version"] == frozen["version"]
@@ -136,7 +139,13 @@ def test_a_freeze_keeps_the_plan_and_prolongs_it(gslb: Callable[..., Any], folde
     assert held.code == 1
     assert "by ann: a match" in held.err
     assert plan("freeze", "--until", "soon", "--reason", "x").code == 2
-    assert "holds until" in plan("freeze", "--until", "+1h", "--reason", "x").out
+    assert plan("freeze", "--until", "+8d", "--reason", "x").err == "gslb: --until: '+8d' is more than 7 days away\n"
+    back = plan("rollback", before["version"])
+    assert "in place of" in back.out
+    assert re.search(r"^frozen until \S+: \S+ holds until \S+$", back.out, re.MULTILINE)
+    again = json.loads(plan("show", "--json").out)
+    assert again["hold_until_ms"] == found["hold_until_ms"], "nothing will follow it before"
+    assert "holds until" in plan("freeze", "--until", "+1h").out
 
 
 @pytest.mark.parametrize("store", ["memory://", "http://127.0.0.1:8053"])

@@ -31,7 +31,7 @@ def test_columns_go_by_name_and_others_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "demand.csv"
     path.write_text(
         "viewers,demand_bps,isp,region,country,service,time\r\n"
-        f'1,2000000.4,AS4134,SH,CN,A.Example,{iso(T0)}\r\n2,"5",,,DE,a.example.,2026-01-01T08:00+08:00\r\n'
+        f'1,2000000.4,AS4134,SH,CN,A.Example,{iso(T0)[:-1]}.000Z\r\n2,"5",,,DE,a.example.,2026-01-01T08:00+08:00\r\n'
     )
     found = read(path, T0 + 360)
     assert told(found, path) == []

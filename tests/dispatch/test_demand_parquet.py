@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from gslbtest.demands import DE, SH, T0, csv_of, iso, parquet_of, read, rows, told
 
+from gslb.dispatch import parquet
 from gslb.dispatch.demand import COLUMNS
 from gslb.plan.problem import GroupKey
 
@@ -25,6 +26,8 @@ KINDS: list[tuple[str, dict[str, pa.DataType]]] = [
     ("decimals", {"demand_bps": pa.decimal128(20, 2)}),
     *((f"times in {unit}", {"time": pa.timestamp(unit, "UTC")}) for unit in ("s", "ms", "us", "ns")),
     ("times without a zone", {"time": pa.timestamp("us")}),
+    ("dictionaries of numbers", {"demand_bps": pa.dictionary(pa.int32(), pa.int64())}),
+    ("dictionaries of large texts", {"isp": pa.dictionary(pa.int8(), pa.large_string())}),
 ]
 
 
@@ -125,15 +128,36 @@ def test_of_many_faults_of_a_kind_the_first_are_told(tmp_path: Path) -> None:
     assert "! demand.parquet:0:6: demand_bps: 80 more faults of this kind" in found
 
 
-def test_parquet_in_several_row_groups(tmp_path: Path) -> None:
-    table = pa.table({name: [row[at] for row in rows(40)] for at, name in enumerate(COLUMNS)})
+@pytest.mark.parametrize("kind", [pa.string(), pa.timestamp("s"), pa.timestamp("ns", "UTC")], ids=str)
+@pytest.mark.parametrize("statistics", [True, False])
+def test_parquet_in_row_groups_and_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType, statistics: bool
+) -> None:
+    monkeypatch.setattr(parquet, "PIECE", 3)
+    count = 900  # three days: most of it no forecast looks at
+    columns = {name: [row[at] for row in rows(count)] for at, name in enumerate(COLUMNS)}
+    if kind != pa.string():
+        columns["time"] = [datetime.fromisoformat(text).replace(tzinfo=None) for text in columns["time"]]
     path = tmp_path / "demand.parquet"
-    pq.write_table(table, path, row_group_size=7, use_dictionary=["service", "isp"])
-    (tmp_path / "demand.csv").write_text(csv_of(rows(40)))
-    now_s = T0 + 40 * 300 + 60
+    table = pa.table({name: pa.array(column, kind if name == "time" else None) for name, column in columns.items()})
+    pq.write_table(table, path, row_group_size=700, use_dictionary=["service", "isp"], write_statistics=statistics)
+    (tmp_path / "demand.csv").write_text(csv_of(rows(count)))
+    now_s = T0 + count * 300 + 60
     found, wanted = read(path, now_s), read(tmp_path / "demand.csv", now_s)
     assert told(found, path) == []
+    assert len(found.history.times_s) < 100
+    assert found.history.times_s.tolist() == wanted.history.times_s.tolist()
     assert np.array_equal(found.history.demand_bps, wanted.history.demand_bps)
+
+
+def test_of_what_no_forecast_looks_at_times_and_rates_are_checked_alone(tmp_path: Path) -> None:
+    table: list[tuple[Any, ...]] = [list(row) for row in rows(900)]
+    table[0][2], table[1][5], table[-1][2] = "xx", -1, "yy"
+    path = parquet_of(table, tmp_path / "demand.parquet")
+    assert told(read(path, T0 + 900 * 300 + 60), path) == [
+        "! demand.parquet:2:6: demand_bps: '-1' is negative",
+        "! demand.parquet:2700:3: country: 'yy' is not an ISO 3166-1 country",
+    ]
 
 
 WITHOUT = """

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gslbtest import dispatcher
-from gslbtest.process import SOON_S, command, end, free_port, running, wait_for_text
-from gslbtest.stores import RedisServer, wait_for
+from gslbtest.stores import RedisServer
 
 from gslb.dispatch.keeping import Keeper
 from gslb.dispatch.process import holder, once
@@ -104,6 +103,60 @@ def test_a_dry_run_leaves_everything_alone(settings: Settings, solver: Solver) -
     assert current(settings) is None
     assert not settings.state.exists()
     assert asked(settings, lambda writer: writer.take_lease(DISPATCH, "else", 1000)).token
+
+
+def test_a_dry_run_needs_no_store_and_may_be_of_another_time(tmp_path: Path, solver: Solver) -> None:
+    settings = dispatcher.settings(dispatcher.network(tmp_path), "memory://")
+    table = (tmp_path / "demand.csv").read_text()
+    newest = table.splitlines()[-1].split(",")[0]
+    (tmp_path / "demand.csv").write_text(table.replace(newest[:4], "2020"))
+    assert "late: the newest bucket" in round_(settings, solver, dry=True).reason
+    at_ms = round(datetime.fromisoformat(newest.replace(newest[:4], "2020")).timestamp() * 1000) + 360_000
+    done = asyncio.run(once(settings, dry=True, at_ms=at_ms, solver=solver))
+    assert (done.outcome, done.demand_age_s) == (DRY, 60.0)
+    assert done.made is not None
+    assert done.made.plan.issued_at_ms == at_ms
+    assert done.made.plan.base == ""
+
+
+def test_a_dry_run_of_before_the_plan_that_counts_goes_without_it(settings: Settings, solver: Solver) -> None:
+    done = round_(settings, solver)
+    assert done.made is not None
+    plan = done.made.plan
+    done = asyncio.run(once(settings, dry=True, at_ms=plan.issued_at_ms - 1, solver=solver))
+    assert done.outcome == DRY
+    assert done.warnings == (f"plan {plan.version} was issued later than --at: it does not count here",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "outcome", "told"),
+    [
+        ([4 * 10**9, 5 * 10**9], PUBLISHED, ""),
+        ([4 * 10**9, "nan"], FAILED, "live.csv:3:"),
+        ([4 * 10**9, 10**13], FAILED, "× what it was"),
+        ([], FAILED, "live.csv:0:0: there is no demand in it"),
+        (None, FAILED, "live.csv:0:0: cannot be read: No such file"),
+    ],
+)
+def test_live_demand_counts_and_its_faults_are_told(
+    settings: Settings, solver: Solver, rows: list[int | str] | None, outcome: str, told: str
+) -> None:
+    live = settings.zones.parent / "live.csv"
+    if rows is not None:
+        dispatcher.measured_live(live, rows)
+    done = round_(dataclasses.replace(settings, demand_live=live), solver)
+    assert done.outcome == outcome, done.reason
+    assert told in done.reason
+    assert done.demand_age_s is not None
+    if done.made is not None:
+        assert set(done.made.plan.inputs) == {"demand", "demand_live", "files"}
+
+
+def test_of_many_faults_the_first_are_told(settings: Settings, solver: Solver) -> None:
+    path = settings.zones.parent / "demand.csv"
+    path.write_text(path.read_text() + "soon,a\n" * 30)
+    lines = round_(settings, solver).reason.splitlines()
+    assert (len(lines), lines[-1]) == (21, "… and 10 more")
 
 
 def _late(folder: Path) -> None:
@@ -230,45 +283,10 @@ def test_a_solver_is_started_again_after_it_was_killed() -> None:
     solver = Solver(dispatcher.failing)
     for _ in range(2):
         with pytest.raises(SolverError, match="too large"):
-            solver.made(None, 30.0)  # type: ignore[arg-type]
+            solver.made(None, 30.0)
         solver.close()
 
 
 def test_holders_differ() -> None:
     assert holder() != holder()
     assert " " not in holder()
-
-
-def test_the_lease_passes_on_when_its_holder_is_killed(settings: Settings, tmp_path: Path) -> None:
-    (settings.zones / "dispatch.yaml").write_text("round_s: 10\nsolve_limit_s: 5\n")
-    port = free_port()
-    env = {
-        "GSLB_ZONES": str(settings.zones),
-        "GSLB_DATA": str(settings.data),
-        "GSLB_STORE": settings.store,
-        "GSLB_DEMAND": str(settings.demand),
-    }
-    lines = [
-        [command("gslb"), "dispatch", "--state", str(tmp_path / name), "--metrics", metrics]
-        for name, metrics in (("one", "none"), ("two", f"127.0.0.1:{port}"))
-    ]
-    with running(lines[0], tmp_path / "one.log", env=env) as first:
-        wait_for_text(first, tmp_path / "one.log", '"published"')
-        with running(lines[1], tmp_path / "two.log", env=env) as second:
-            wait_for_text(second, tmp_path / "two.log", "standby")
-            assert "gslb_dispatch_lease_held 0.0" in page(port, "metrics")
-            first.kill()
-            wait_for_text(second, tmp_path / "two.log", '"published"')
-            wait_for(lambda: "gslb_dispatch_lease_held 1.0" in page(port, "metrics"))
-            assert page(port, "readyz") == "published\n"
-            assert end(second) == 0
-    lease = asked(settings, lambda writer: writer.take_lease(DISPATCH, "else", 1000))
-    assert lease.token, "SIGTERM gives it back"
-
-
-def page(port: int, name: str) -> str:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=SOON_S) as reply:
-            return str(reply.read().decode())
-    except urllib.error.HTTPError as error:
-        return str(error.read().decode())

@@ -158,11 +158,11 @@ def test_files_with_errors_leave_what_was_read_before(tmp_path: Path) -> None:
 
 
 def reported(edge: str, **told: object) -> Report:
-    return Report(edge, 1, 1, NOW_MS, capacity_bps=8 * G, load_bps=2 * G, **told)  # type: ignore[arg-type]
+    return Report(edge, 1, 1, NOW_MS, capacity_bps=8 * G, load_bps=2 * G, **told)
 
 
 def override(kind: str, target: Target, **told: object) -> dict[str, Override]:
-    return {"o": Override("o", kind, target, NOW_S - 100, NOW_S + 1000, **told)}  # type: ignore[arg-type]
+    return {"o": Override("o", kind, target, NOW_S - 100, NOW_S + 1000, **told)}
 
 
 def state(*reports: Report, overrides: dict[str, Override] | None = None, now_ms: int = NOW_MS) -> StoreState:

@@ -22,6 +22,7 @@ from gslb.dispatch.settings import Settings, UsageError, load
 from gslb.dispatch.solver import check_installed
 from gslb.errors import ConfigErrors, GslbError
 from gslb.model.plan import PLAN_SUM, Plan, PlannedEdge, PlanRow
+from gslb.model.report import StoreState
 from gslb.plan.published import is_version
 
 NOWHERE = Path("/nonexistent/dispatch.toml")
@@ -205,9 +206,15 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(
     ("url", "told"),
-    [("memory://", "name its admin port"), ("http://127.0.0.1:1", "the admin token cannot be read")],
+    [("memory://", "no store to publish to: "), ("http://127.0.0.1:1", "the admin token cannot be read")],
 )
 async def test_a_store_that_cannot_be_one_is_told(tmp_path: Path, url: str, told: str) -> None:
     with pytest.raises(GslbError, match=told):
         async with linked(url, "", tmp_path):
             raise AssertionError
+
+
+async def test_who_publishes_nothing_needs_no_store(tmp_path: Path) -> None:
+    async with linked("memory://", "", tmp_path, dry=True) as link:
+        assert await link.state(["fra-1"]) == StoreState()
+        assert await link.writer.plan_versions() == ()
