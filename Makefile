@@ -1,8 +1,9 @@
-# make run     serve the shipped zones on 127.0.0.1:5300
-# make test    everything that must hold, from nothing
-# make soak    what takes minutes
-# make fuzz    inputs that nobody thought of, for FUZZ_SECONDS=300
-# make bench   what a query costs, beside other servers; writes docs/benchmarks.md
+# make run        serve the shipped zones on 127.0.0.1:5300
+# make test       everything that must hold, from nothing
+# make soak       what takes minutes
+# make fuzz       inputs that nobody thought of, for FUZZ_SECONDS=300
+# make simulate   policies side by side in a made-up world; writes build/simulate/world.html
+# make bench      what a query costs, beside other servers, and how good plans are; writes the numbers in docs/
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -27,7 +28,8 @@ COMPILED := $(shell find gslb -name '*.pyx' -o -name '*.pxd')
 ON_BOTH_PATHS := tests/answer tests/interop/test_transcripts.py $(addprefix tests/server/test_,limit.py processes.py \
   readers.py respond.py ring.py udp.py)
 
-.PHONY: help run test packages checks suite suite-without-extensions soak fuzz transcripts declarations bench clean
+.PHONY: help run test packages checks suite suite-without-extensions soak fuzz transcripts declarations simulate \
+  bench clean
 .NOTPARALLEL:
 
 help:
@@ -83,6 +85,9 @@ transcripts: .venv/dev
 declarations: .venv/dev
 	@$(BIN)/python -c 'import pathlib; from gslb.answer.declared import files; \
 	  [(pathlib.Path("gslb/answer/_fast") / name).write_text(text) for name, text in files().items()]'
+
+simulate: .venv/dev
+	@$(BIN)/gslb simulate tests/scenarios/world.yaml --out build/simulate/world.html
 
 bench: .venv/dev
 	@PYTHONPATH=tests/lib $(BIN)/python tests/bench/bench.py

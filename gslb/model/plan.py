@@ -54,8 +54,9 @@ class Forced(NamedTuple):
 
 
 class PlannedEdge(NamedTuple):
-    """What a plan expects of an edge: its load by this plan in bits per second, ``background_bps`` of that not caused by
-    its answers, and ``factor_milli``, thousandths by which demand weighs more there than it was projected (feedback)."""
+    """What a plan expects of an edge: its load by this plan in bits per second, ``background_bps`` of that not caused
+    by its answers, and ``factor_milli``, thousandths by which demand weighs more there than it was projected
+    (feedback)."""
 
     projected_bps: int
     background_bps: int = 0
@@ -63,8 +64,8 @@ class PlannedEdge(NamedTuple):
 
 
 class BindingCap(NamedTuple):
-    """A limit that holds something back: ``kind`` is edge, pop, region or network; ``price`` is what one Mbps more of it
-    would save, per Mbps·month."""
+    """A limit that holds something back: ``kind`` is edge, pop, region or network; ``price`` is what one Mbps more of
+    it would save, per Mbps·month."""
 
     kind: str
     name: str

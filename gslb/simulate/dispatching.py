@@ -19,7 +19,7 @@ from gslb.model.plan import DOWN, Plan
 from gslb.model.report import StoreState
 from gslb.plan.costs import route_costs
 from gslb.plan.forecast import forecast
-from gslb.plan.history import History
+from gslb.plan.history import WINDOW_S, History
 from gslb.plan.problem import NOWHERE, GroupKey, Sites
 from gslb.plan.round import Candidates, Live, Made, Round, plan_round
 from gslb.simulate.scenario import Scenario
@@ -30,8 +30,8 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 NO_EVENTS: Final = Events()
-_KEPT: Final = 30
-"""Buckets of demand that are remembered."""
+_BUCKET_S: Final = 300
+"""How long a bucket of recorded demand is, beside the live ones of a round's length."""
 
 
 class Dispatcher:
@@ -60,7 +60,10 @@ class Dispatcher:
     def measured(self, now_s: int, demand_bps: F64) -> None:
         """A bucket of ``round_s`` seconds has ended, in which ``demand_bps`` (V,) was asked for in the mean."""
         begun_s = START_MS // 1000 + now_s - self._rules.round_s
-        self._buckets = [*self._buckets, (begun_s, np.rint(demand_bps).astype(np.int64))][-_KEPT:]
+        self._buckets = [
+            *((at_s, demand) for at_s, demand in self._buckets if at_s >= begun_s - WINDOW_S),
+            (begun_s, np.rint(demand_bps).astype(np.int64)),
+        ]
 
     def round(self, now_s: int, state: StoreState, before: Plan | None) -> Made:
         """The next plan, in the time of the world."""
@@ -68,9 +71,8 @@ class Dispatcher:
         keys = tuple(self._keys[at] for at in order)
         times = np.array([begun_s for begun_s, _ in self._buckets], dtype=np.int64)
         table = np.array([demand[order] for _, demand in self._buckets], dtype=np.int64)
-        nothing = History(np.zeros(0, np.int64), (), np.zeros((0, 0), np.int64), 300)
         live = History(times, keys, table, self._rules.round_s)
-        expected = forecast(nothing, live, self._events, START_MS / 1000 + now_s, self._rules.round_s)
+        expected = forecast(recorded(live), live, self._events, START_MS / 1000 + now_s, self._rules.round_s)
         views = np.array([self._view_of[key] for key in expected.keys], dtype=np.int64)
         width = self._edge.shape[1]
         sites, live_edges = self._sites(state)
@@ -118,6 +120,17 @@ class Dispatcher:
             usable=alive,
         )
         return sites, Live(leaving, np.where(judged.verdict4 > 0, -1, load))
+
+
+def recorded(live: History) -> History:
+    """The same demand in buckets of 300 s; only those that are over."""
+    bucket = live.times_s // _BUCKET_S
+    over = live.times_s[-1:].max(initial=0) + live.bucket_s >= (bucket + 1) * _BUCKET_S
+    times, of = np.unique(bucket[over], return_inverse=True)
+    table = np.zeros((len(times), len(live.keys)), dtype=np.int64)
+    np.add.at(table, of, live.demand_bps[over])
+    parts = np.bincount(of, minlength=len(times))
+    return History(times * _BUCKET_S, live.keys, table // np.maximum(parts, 1)[:, None], _BUCKET_S)
 
 
 def _candidates(world: World, rules: DispatchRules) -> tuple[I64, F64]:

@@ -17,7 +17,7 @@ from gslb.geo import tables
 from gslb.geo.isps import IspNames
 from gslb.geo.sheet import Sheet
 from gslb.model.geography import CONTINENT_OF
-from gslb.simulate import geography, world
+from gslb.simulate import failing, geography, world
 from gslb.simulate.geography import Facts, Metro
 from gslb.simulate.outside import Outside, Site
 from gslb.simulate.scenario import Scenario
@@ -41,9 +41,12 @@ def world_of(scenario: Scenario, path: str, open_file: Callable[[str], bytes], f
     facts = facts or geography.shipped()
     given = outside_of(scenario, open_file, world.metros_of(scenario.world, facts))
     try:
-        return world.build(scenario.world, facts, scenario.demand.mean_bps, scenario.seed, given)
+        found = world.build(scenario.world, facts, scenario.demand.mean_bps, scenario.seed, given)
+        for failure in scenario.failures:
+            failing.struck(failure, found)
     except ValueError as error:
         raise ConfigError(path, 0, 0, f"world: {error}") from error
+    return found
 
 
 def outside_of(scenario: Scenario, open_file: Callable[[str], bytes], metros: Sequence[Metro]) -> Outside:

@@ -17,7 +17,9 @@ STEADY_S: Final = 1800
 FAIR_SAMPLE: Final = 20
 """Sessions of which a part is told."""
 _SMOOTH_S: Final = 30
-_CYCLE_S: Final = (60, 900)  # periods of a limit cycle that are looked for
+CYCLE_S: Final = 3600
+"""The last seconds of a run in which limit cycles are looked for."""
+_PERIODS_S: Final = (60, 900)  # of a limit cycle that are looked for
 _CYCLE_PART: Final = 0.02
 
 
@@ -135,17 +137,18 @@ def overshoot(record: Record, at_s: int, within_s: int = STEADY_S) -> tuple[str,
 
 
 def limit_cycle(record: Record) -> Cycle:
-    """The largest swing of the last `STEADY_S` that keeps its size.
+    """The largest swing of the last `CYCLE_S` that keeps its size.
 
-    Of each edge's detrended utilisation, in two halves, the Fourier component of a period from one to 15 minutes with
-    the largest amplitude: a cycle is one whose period is nearly the same in both halves, which holds half the variance
-    of both, and which is above 2 % of capacity and above twice the standard deviation that single sessions (of
-    ``session_bps``: Σ rate² / Σ rate) and single caches make by coming, going and drawing anew.
+    Of each edge's detrended utilisation, in two halves, the Fourier component of a period from one to 15 minutes, of
+    which each half holds at least two, with the largest amplitude: a cycle is one whose period is nearly the same in
+    both halves, which holds half the variance of both, and which is above 2 % of capacity and above twice the standard
+    deviation that single sessions (of ``session_bps``: Σ rate² / Σ rate) and single caches make by coming, going and
+    drawing anew.
     """
-    used = record.load_bps[-STEADY_S:].astype(np.float64) / record.capacity_bps
+    used = record.load_bps[-CYCLE_S:].astype(np.float64) / record.capacity_bps
     half = len(used) // 2
     found = Cycle("", 0.0, 0.0)
-    if half < 2 * _CYCLE_S[0]:
+    if half < 2 * _PERIODS_S[0]:
         return found
     load = used.mean(axis=0) * record.capacity_bps
     total = max(float(load.sum()), 1.0)
@@ -163,9 +166,11 @@ def limit_cycle(record: Record) -> Cycle:
 
 
 def summary(record: Record) -> dict[str, Any]:
-    """All numbers of a policy, as the report and its JSON have them; parts are of 1, times in ms and s."""
+    """All numbers of a policy, as the report and its JSON have them; parts are of 1, times in ms and s. What is about
+    plans is NaN where there were none."""
     mean_churn, most_churn = churn(record)
-    worst_round, all_rounds = moves(record)
+    nan = float("nan")
+    worst_round, all_rounds = moves(record) if record.rounds else (nan, nan)
     used = utilisation(record)
     balance = steady(record)
     cycle = limit_cycle(record)
@@ -180,8 +185,8 @@ def summary(record: Record) -> dict[str, Any]:
         "churn_max": most_churn,
         "unforced_worst_round": worst_round,
         "unforced_all_rounds": all_rounds,
-        "surprise_mean": float(np.mean([each.surprise for each in record.rounds])) if record.rounds else 0.0,
-        "refused_plans": sum(1 for each in record.rounds if each.refused),
+        "surprise_mean": float(np.mean([each.surprise for each in record.rounds])) if record.rounds else nan,
+        "refused_plans": sum(1 for each in record.rounds if each.refused) if record.rounds else nan,
         "share_error_beyond_floor": balance.beyond,
         "limit_cycle": cycle.amplitude,
         "questions": record.questions,
@@ -204,7 +209,7 @@ def _swing(used: F64) -> tuple[F64, F64, F64]:
     centred = centred - time * ((time * centred).sum(axis=0) / np.square(time).sum())
     power = np.square(np.abs(np.fft.rfft(centred, axis=0)) / count * 2)
     period = count / np.maximum(np.arange(len(power)), 0.5)
-    usable = (period >= _CYCLE_S[0]) & (period <= _CYCLE_S[1])
+    usable = (period >= _PERIODS_S[0]) & (period <= min(_PERIODS_S[1], count / 2))
     power[~usable] = 0.0
     at = power.argmax(axis=0)
     edges = np.arange(used.shape[1])

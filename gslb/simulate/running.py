@@ -231,7 +231,7 @@ class _Run:
         self._bucket_parts = 0
         held = self._servers.plan
         made = self._dispatcher.round(now_s, self._agents.known(now_s), held)
-        refusal = acceptance.judge(self._servers.arrays, made.plan, held, held)
+        refusal = acceptance.judge(self._servers.arrays, made.plan, held, held, START_MS + now_s * 1000)
         report = made.report
         if now_s >= self._scenario.warmup_s:
             self._recorder.rounds.append(

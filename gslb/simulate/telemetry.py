@@ -49,21 +49,27 @@ class Agents:
         now_ms = START_MS + now_s * 1000
         dead, silent = condition.dead.tolist(), condition.silent.tolist()
         loads = np.minimum(load_bps, np.where(condition.true_bps < condition.says_bps, condition.true_bps, np.inf))
-        load_bps = np.maximum(np.rint(loads), 0.0).astype(np.int64)
-        says_bps = np.rint(condition.says_bps).astype(np.int64)
-        left = dict(zip(self._edges, headroom.headroom_milli(load_bps, says_bps).tolist(), strict=True))
-        columns = zip(self._edges, load_bps.tolist(), says_bps.tolist(), strict=True)
-        for at, (edge, load, capacity) in enumerate(columns):
+        told_bps: I64 = np.maximum(np.rint(loads), 0.0).astype(np.int64)
+        says_bps: I64 = np.rint(condition.says_bps).astype(np.int64)
+        pairs: list[tuple[int, int]] = list(zip(told_bps.tolist(), says_bps.tolist(), strict=True))
+        milli: dict[tuple[int, int], int] = dict(
+            zip(pairs, headroom.headroom_milli(told_bps, says_bps).tolist(), strict=True)
+        )
+
+        def left(load: int, capacity: int) -> int:
+            return milli[load, capacity]
+
+        for at, (edge, (load, capacity)) in enumerate(zip(self._edges, pairs, strict=True)):
             health = DOWN if dead[at] else UP
             before = self._memories[at]
             changed = health != before.report.health4
             measured = Measurement(
                 health4=health if changed else None,
                 health6=health if changed else None,
-                load_bps=max(0, round(load)) if self._loaded else None,
-                capacity_bps=round(capacity) if self._loaded else None,
+                load_bps=load if self._loaded else None,
+                capacity_bps=capacity if self._loaded else None,
             )
-            memory = writer.step(before, measured, _RULES, now_ms, headroom.left_milli)
+            memory = writer.step(before, measured, _RULES, now_ms, left)
             self._memories[at] = memory
             if not silent[at]:
                 self._receive(edge, memory, now_ms)

@@ -44,7 +44,7 @@ def test_run_serves_and_its_commands_answer(folder: Path, tmp_path: Path) -> Non
 
 def test_help_names_every_target(folder: Path) -> None:
     shown = subprocess.run(["make"], cwd=folder, capture_output=True, text=True, timeout=SOON_S, check=True).stdout
-    assert [row.split()[1] for row in shown.splitlines()] == ["run", "test", "soak", "fuzz", "bench"]
+    assert [row.split()[1] for row in shown.splitlines()] == ["run", "test", "soak", "fuzz", "simulate", "bench"]
 
 
 def _output(command: str) -> str:

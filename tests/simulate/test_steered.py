@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,12 +27,9 @@ def servers(name: str = "local-spill", state: StoreState = STATE) -> Servers:
     return found
 
 
-def reported(**changed: dict[str, object]) -> StoreState:
+def reported(**changed: dict[str, Any]) -> StoreState:
     edges = [edge.id for edge in small_world().edges]
-    reports = {
-        edge: Report(edge=edge, epoch=1, seq=1, received_ms=START_MS, **changed.get(edge, {}))  # type: ignore[arg-type]
-        for edge in edges
-    }
+    reports = {edge: Report(edge=edge, epoch=1, seq=1, received_ms=START_MS, **changed.get(edge, {})) for edge in edges}
     return StoreState(START_MS, reports, dict.fromkeys(edges, START_MS))
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPO = Path(__file__).parents[3]
@@ -17,7 +17,7 @@ def checkout(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy2(REPO / name, folder / name)
-    for name in ("zones", "data", "docs"):
+    for name in ("zones", "data", "docs", "tests/scenarios"):
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "gslb").symlink_to(REPO / "gslb")
     (folder / ".venv").symlink_to(sys.prefix)
@@ -36,29 +36,31 @@ class Step:
     shown: str
     line: int
     skipped: str  # why it is not run, or ""
+    about: bool = False  # its numbers are nearly those that are shown
 
 
 def steps(text: str) -> list[Step]:
     """The commands of all ``console`` blocks of a Markdown text.
 
     ``$`` begins a command, ``>`` continues it; what follows is its output. A block under a comment
-    ``<!-- not run: reason -->`` is given with that reason.
+    ``<!-- not run: reason -->`` is given with that reason, under ``<!-- about: reason -->`` numbers may differ.
     """
     found: list[Step] = []
     reason, last = "", ""
-    inside = False
+    inside = about = False
     for number, row in enumerate(text.splitlines(), 1):
         if row.startswith("```"):
             inside = not inside and row.removeprefix("```").strip() == "console"
             if inside:
                 note = re.fullmatch(r"<!-- not run: (.+) -->", last)
                 reason = note[1] if note else ""
+                about = last.startswith("<!-- about: ")
         elif inside and row.startswith("$ "):
-            found.append(Step(row[2:], "", number, reason))
+            found.append(Step(row[2:], "", number, reason, about))
         elif inside and row.startswith("> ") and found and not found[-1].shown:
-            found[-1] = Step(f"{found[-1].command}\n{row[2:]}", "", found[-1].line, reason)
+            found[-1] = replace(found[-1], command=f"{found[-1].command}\n{row[2:]}")
         elif inside and found:
-            found[-1] = Step(found[-1].command, f"{found[-1].shown}{row}\n", found[-1].line, reason)
+            found[-1] = replace(found[-1], shown=f"{found[-1].shown}{row}\n")
         if row.strip():
             last = row.strip()
     return found
