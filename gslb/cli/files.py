@@ -12,6 +12,7 @@ from gslb.errors import ConfigError, GslbError
 
 if TYPE_CHECKING:  # imported by the verb that needs it
     from collections.abc import Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
     from gslb.model.demand import Demand
     from gslb.snapshot.catalog import Catalog
@@ -93,6 +94,16 @@ def diff(
             print(line)
 
 
+def prefix_of(client: str) -> IPv4Network | IPv6Network:
+    """A client as people write it, an address or a prefix. Raises `GslbError`."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_network(client, strict=False)
+    except ValueError:
+        raise GslbError(f"{client!r} is neither an address nor a prefix") from None
+
+
 def locate(
     client: Annotated[str, typer.Argument(metavar="ADDRESS|PREFIX", help="The client")],
     zones: Annotated[Path, typer.Option(metavar="DIR", help="The zones")] = Path("zones"),
@@ -100,17 +111,12 @@ def locate(
     as_json: AsJson = False,
 ) -> None:
     """Show what each layer says of a client, and all of them together."""
-    import ipaddress
-
     from gslb.cli import FAILURE
     from gslb.cli.show import located, located_lines
     from gslb.geo.view import locate as find
     from gslb.server.build import read
 
-    try:
-        network = ipaddress.ip_network(client, strict=False)
-    except ValueError:
-        raise GslbError(f"{client!r} is neither an address nor a prefix") from None
+    network = prefix_of(client)
     reading = read(*folders(zones, data))
     found = find(reading.files.layers, network.network_address.packed, network.prefixlen)
     if as_json:

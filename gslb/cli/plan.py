@@ -128,18 +128,13 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Explain what a plan says for a client: view, row, candidates with costs, and the limits that hold them back."""
-    import ipaddress
-
     from gslb.cli import show_plan
-    from gslb.cli.files import folders
+    from gslb.cli.files import folders, prefix_of
     from gslb.cli.plan_desk import PlanDesk
     from gslb.dispatch.explaining import explain as explained
     from gslb.dispatch.network import read
 
-    try:
-        network = ipaddress.ip_network(client, strict=False)
-    except ValueError:
-        raise GslbError(f"{client!r} is neither an address nor a prefix") from None
+    network = prefix_of(client)
     files = read(*folders(zones, data))
     desk = PlanDesk.of(store, admin, state, config, kept)
     packed, length = network.network_address.packed, network.prefixlen

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,31 +25,6 @@ from gslb.model.plan import DRAIN, PLAN_SUM, Plan
 from gslb.plan.round import Made, Round
 from gslb.store.interface import DISPATCH, Writer
 from gslb.store.opening import open_writer
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def solver() -> Iterator[Solver]:
-    """One child for all tests: its start takes most of a second."""
-    found = _Shared()
-    yield found
-    Solver.close(found)
-
-
-class _Shared(Solver):
-    def close(self) -> None:
-        """Not at the end of each round."""
-
-
-@pytest.fixture
-def settings(server: RedisServer, tmp_path: Path) -> Settings:
-    server.cli("FLUSHALL")
-    return dispatcher.settings(dispatcher.network(tmp_path), server.url)
 
 
 def round_(settings: Settings, solver: Solver, *, dry: bool = False) -> Done:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from gslbtest import dispatcher
 from gslbtest.stores import RedisServer, publish
 
 from gslb.dispatch import process
@@ -20,18 +18,6 @@ from gslb.plan import published
 from gslb.plan.round import Made, Round
 
 LEASE, CURRENT = "{gslb}:lease:dispatch", "{gslb}:plan:current"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as found:
-        yield found
-
-
-@pytest.fixture
-def settings(server: RedisServer, tmp_path: Path) -> Settings:
-    server.cli("FLUSHALL")
-    return dispatcher.settings(dispatcher.network(tmp_path), server.url)
 
 
 class Meanwhile(Solver):

@@ -8,14 +8,14 @@ import multiprocessing
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gslbtest import dispatcher
 from gslbtest.process import SOON_S, end, free_port, running, wait_for_text
-from gslbtest.stores import RedisServer, until, wait_for
+from gslbtest.stores import until, wait_for
 
 from gslb.dispatch import rounds
 from gslb.dispatch.process import serve
@@ -23,31 +23,6 @@ from gslb.dispatch.settings import Settings
 from gslb.dispatch.solver import Solver
 from gslb.store.interface import DISPATCH, Lease
 from gslb.store.opening import open_writer
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def solver() -> Iterator[Solver]:
-    """One child for all tests: its start takes most of a second."""
-    found = _Shared()
-    yield found
-    Solver.close(found)
-
-
-class _Shared(Solver):
-    def close(self) -> None:
-        """Not at the end of each dispatcher."""
-
-
-@pytest.fixture
-def settings(server: RedisServer, tmp_path: Path) -> Settings:
-    server.cli("FLUSHALL")
-    return dispatcher.settings(dispatcher.network(tmp_path), server.url)
 
 
 class Said:
