@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -24,6 +24,7 @@ from gslb.errors import FaultyError, Findings, GslbError
 from gslb.geo import values
 from gslb.geo.isps import IspNames
 from gslb.geo.sheet import Sheet
+from gslb.model.events import Stream
 from gslb.model.plan import PlanInput
 from gslb.plan import intake
 from gslb.plan.history import History
@@ -57,13 +58,20 @@ class Demand:
 
 
 def read(
-    path: Path, isps: IspNames, services: Mapping[str, bool], now_s: float, late_s: float, table: str = DEMAND
+    path: Path,
+    isps: IspNames,
+    services: Mapping[str, bool],
+    now_s: float,
+    late_s: float,
+    table: str = DEMAND,
+    streams: Sequence[Stream] = (),
 ) -> Demand:
     """Read a table, and put it through the gates of `gslb.plan.intake`.
 
     ``services`` are the names of all services (lower case, final dot), and whether each is planned; rows of others are
     passed over with a warning. An ISP that is not known any more is a warning too: its demand counts as of no ISP.
-    ``late_s`` is how long ago the newest bucket may have ended. ``table`` is `DEMAND` or `LIVE`.
+    ``late_s`` is how long ago the newest bucket may have ended. ``table`` is `DEMAND` or `LIVE`. ``streams`` are those
+    that were scheduled.
     """
     findings = Findings()
     rows = DemandRows(isps, services, BUCKET_S[table], findings)
@@ -76,7 +84,7 @@ def read(
     history = rows.history(known)
     if not findings.errors:
         history = intake.ended(history, now_s)
-        for fault in intake.gate(history, now_s, late_s):
+        for fault in intake.gate(history, now_s, late_s, streams):
             findings.error(*rows.place(fault, str(path)), fault.reason)
     age_s = now_s - float(history.times_s[-1]) - history.bucket_s if len(history.times_s) else 0.0
     return Demand(history, age_s, digest.hexdigest(), findings)

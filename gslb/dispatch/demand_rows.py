@@ -62,6 +62,9 @@ class DemandRows:
         if len(found) < 3:
             return None
         service, country, region = found
+        if region and not country:  # nobody looks up such a row, and no plan may have it
+            self._once(f"|{region}", warn, "region", f"{region!r} has no country; its demand counts as of no region")
+            region = ""
         if service not in self._services:
             self._once(service, warn, "service", f"{service!r} is no service; its rows are passed over")
             return None

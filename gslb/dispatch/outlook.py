@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gslb.dispatch import demand
@@ -43,16 +43,17 @@ def look(
 ) -> Outlook:
     """The demand of the next round. ``services`` are all services by name, and whether each is planned.
 
-    Live demand is left out, with a warning, where it is older than the rules allow; any other fault of it is an error,
-    as of demand itself.
+    Streams of services that are not planned are no matter of plans. Live demand is left out, with a warning, where it
+    is older than the rules allow; any other fault of it is an error, as of demand itself.
     """
-    found = demand.read(demand_path, isps, services, now_s, rules.demand_late_s)
+    streams = tuple(stream for stream in events.streams if services.get(stream.service))
+    found = demand.read(demand_path, isps, services, now_s, rules.demand_late_s, streams=streams)
     inputs = {demand.DEMAND: found.input}
     findings = Findings()
     _gather(findings, found.findings)
     live = None
     if live_path is not None:
-        read = demand.read(live_path, isps, services, now_s, math.inf, demand.LIVE)
+        read = demand.read(live_path, isps, services, now_s, math.inf, demand.LIVE, streams)
         inputs[demand.LIVE] = read.input
         _gather(findings, read.findings)
         if read.age_s > rules.live_late_s:
@@ -60,11 +61,12 @@ def look(
             findings.warn(str(live_path), 0, 0, f"not used: {ago}")
         elif not findings.errors:
             live = read.history
-            for fault in intake.agree(live, found.history):
+            for fault in intake.agree(live, found.history, streams):
                 findings.error(str(live_path), 0, 0, fault.reason)
     if findings.errors:
         return Outlook(None, inputs, findings)
-    return Outlook(forecast(found.history, live, events, now_s, rules.round_s), inputs, findings)
+    expected = forecast(found.history, live, replace(events, streams=streams), now_s, rules.round_s)
+    return Outlook(expected, inputs, findings)
 
 
 def _gather(into: Findings, found: Findings) -> None:

@@ -123,7 +123,8 @@ class Table:
         """What a column holds: `TEXT`, `NUMBER`, `TIME`, or the name of another type."""
         kind = self._types[name]
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if any(each(kind) for each in (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)):
+        texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+        if any(each(kind) for each in texts):
             return TEXT
         if any(each(kind) for each in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)):
             return NUMBER
@@ -148,9 +149,13 @@ class Table:
         found = []
         for group in range(self.groups):
             told = self._file.metadata.row_group(group).column(at).statistics
-            if told is None or not told.has_min_max or not isinstance(told.max, datetime):
+            try:
+                last = told.max if told is not None and told.has_min_max else None
+            except OverflowError:  # past the year 9999
+                last = None
+            if not isinstance(last, datetime):
                 return None
-            found.append(told.max if told.max.tzinfo else told.max.replace(tzinfo=UTC))
+            found.append(last if last.tzinfo else last.replace(tzinfo=UTC))
         return int(max(found).timestamp()) if found else None
 
 

@@ -120,18 +120,28 @@ def round_trips(views: Sequence[_View], edges: Sequence[Edge], rtt: RttTable, pl
         np.array([edge.location.lat for edge in edges]), np.array([edge.location.lon for edge in edges])
     ).reshape(len(edges), 3)
     found = rules.rtt_base_ms + rules.rtt_ms_per_1000_km * km_between(place, sites) / 1000
-    by_key: dict[_View, dict[str, float]] = {}
+    assumed: dict[str, list[float]] = {}
+    for row in np.flatnonzero(np.isnan(place[:, 0])).tolist():
+        country = views[row][0]
+        if country not in assumed:
+            assumed[country] = [_assumed_ms(country, edge) for edge in edges]
+        found[row] = assumed[country]
+    pops: dict[str, int] = {}
+    pop_of_edge = np.array([pops.setdefault(edge.pop, len(pops)) for edge in edges], dtype=np.int64)
+    levels = [
+        [(country, region if exact else "", isp if own else "") for country, region, isp in views]
+        for exact, own in ((False, False), (True, False), (False, True), (True, True))
+    ]
+    number: dict[_View, int] = {}
+    at = [[number.setdefault(key, len(number)) for key in level] for level in levels]
+    told = np.full((len(number), len(pops)), np.nan)
     for each in rtt.rows:
-        by_key.setdefault((each.country, each.region, each.isp), {})[each.pop] = each.rtt_ms
-    pops: dict[str, list[int]] = {}
-    for number, edge in enumerate(edges):
-        pops.setdefault(edge.pop, []).append(number)
-    for row, (country, region, isp) in enumerate(views):
-        if np.isnan(place[row, 0]):
-            found[row] = [_assumed_ms(country, edge) for edge in edges]
-        for key in ((country, "", ""), (country, region, ""), (country, "", isp), (country, region, isp)):
-            for pop, rtt_ms in by_key.get(key, {}).items():
-                found[row, pops.get(pop, [])] = rtt_ms
+        key, pop = number.get((each.country, each.region, each.isp)), pops.get(each.pop)
+        if key is not None and pop is not None:
+            told[key, pop] = each.rtt_ms
+    for level_at in at:
+        measured = told[level_at][:, pop_of_edge]
+        found = np.where(np.isnan(measured), found, measured)
     return found
 
 

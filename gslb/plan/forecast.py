@@ -3,7 +3,7 @@
 Seasonal-naive (Hyndman & Athanasopoulos, *Forecasting*, 5.2), scaled by the level that is measured. With y(t) the
 demand of a group, S a season (a day, a week) and t the middle of the next round:
 
-    from history:   f_S = y(t − S) · Σ w·y(recent) / Σ w·y(recent − S)
+    from history:   f_S = y(t − S) · Σ w·y(recent) / Σ w·y(recent − S), or after a leap y(newest) for each y(recent)
     from live:      f_S = level · y(t − S) / y(now − S)
     f = the mean of f_S over the seasons that are known; the level itself where none is
 
@@ -12,9 +12,9 @@ stream of the service was scheduled is no season for it.
 
 **Scheduled streams** are a floor: f = max(f, base + stream), where base is what would be asked for without the stream.
 As long as nothing measured lies within the stream, base is f: its demand comes on top. From then on f holds (a part
-of) the stream, and base is the last bucket before its service's first stream of now began; where that is no longer
-recent, the same time in the seasons, unscaled; 0 where none is known. So a stream counts at least once from its
-beginning, and not twice when it is measured.
+of) the stream, and base is the last bucket before its service's streams began, the one of now and those for the same
+viewers right before it; where that is no longer recent, the same time in the seasons, unscaled; 0 where none is known.
+So a stream counts at least once from its beginning, and not twice when it is measured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy.typing as npt
 from gslb.model.events import Events, Stream
 from gslb.plan.history import SEASONS_S, WINDOW_S, History
 from gslb.plan.problem import F64, I64, GroupKey, Groups, Mask
-from gslb.plan.schedule import during, spread, stream_part
+from gslb.plan.schedule import during, seen_together, spread, stream_part
 
 Words = npt.NDArray[np.object_]
 
@@ -43,11 +43,14 @@ STREAM: Final = "stream"
 RECENT: Final = 6
 """Buckets of which the level is made, the newest first; each weighs `FADE` times the one after it."""
 FADE: Final = 0.7
+LEAP: Final = 0.25
+"""Where the newest bucket is farther from that level than this part of it, it is the level: a crowd is no noise."""
 LIVE_RECENT: Final = 3
 """The same of live demand."""
 LIVE_FADE: Final = 0.5
 MAX_RATIO: Final = 8.0
-"""The level is not taken to have changed more than so many times, up or down, against a season before."""
+"""Where the level is more than so many times that of a season before, or less than this part of it, something else is
+going on: that season tells nothing of the group."""
 MAX_SHAPE: Final = 2.0
 """Nor demand to change more than so many times between the newest live bucket and the next round."""
 
@@ -139,6 +142,11 @@ class _Seasons:
         self._streams = streams
         self._smooth = _smoothed(self._demand, history.times_s, history.bucket_s)
 
+    @property
+    def bucket_s(self) -> int:
+        """The length of a bucket."""
+        return self._history.bucket_s
+
     def forecast(self, at_s: float, level: F64, level_at_s: float, is_live: bool) -> tuple[F64, Mask]:
         """Demand at ``at_s``, (G,), and where a season had a part in it; elsewhere it is the level."""
         whole, count = np.zeros(len(level)), np.zeros(len(level))
@@ -189,13 +197,13 @@ class _Seasons:
         if after is None or 2 * both.sum() < len(recent):
             return self._nothing()
         now_level = weights[both] @ self._demand[recent[both]]
+        newest = weights[both].sum() * self._demand[recent[-1]]
+        now_level = np.where(np.abs(newest - now_level) > LEAP * now_level, newest, now_level)
         then_level = weights[both] @ self._demand[then[both]]
         first_s = float(history.times_s[recent[0]])
-        usable = (then_level > 0) & self._free(first_s - season_s, at_s - season_s)
         ratio = now_level / np.where(then_level > 0, then_level, 1.0)
-        # Of what has stopped nothing is left; else the level is held within bounds.
-        ratio = np.where(now_level > 0, np.clip(ratio, 1 / MAX_RATIO, MAX_RATIO), 0.0)
-        return after * ratio, usable
+        alike = (ratio >= 1 / MAX_RATIO) & (ratio <= MAX_RATIO) | (now_level <= 0)  # of what stopped nothing is left
+        return after * ratio, alike & (then_level > 0) & self._free(first_s - season_s, at_s - season_s)
 
     def _nothing(self) -> tuple[F64, Mask]:
         return np.zeros(len(self._keys)), np.zeros(len(self._keys), dtype=np.bool_)
@@ -253,7 +261,7 @@ def _with_streams(
     for service in sorted({stream.service for stream in now}):
         mine = [stream for stream in now if stream.service == service]
         base = plain
-        began_s = min(stream.from_s for stream in mine)
+        began_s = _began_s(mine, streams, known.bucket_s)
         if measured_until_s > began_s:
             values = known.before(began_s)
             base = dict(zip(keys, (values if values is not None else known.base(at_s)).tolist(), strict=True))
@@ -266,6 +274,17 @@ def _with_streams(
                 plain[key], made[key] = floor, STREAM
     ordered = sorted(plain)
     return ordered, np.array([plain[key] for key in ordered]), _words([made[key] for key in ordered])
+
+
+def _began_s(now: Sequence[Stream], streams: Sequence[Stream], bucket_s: int) -> float:
+    """When the streams of ``now``, all of one service, began, or those for the same viewers of which the last bucket
+    before that has some demand."""
+    began_s = float(min(stream.from_s for stream in now))
+    mine = [stream for stream in streams if stream.service == now[0].service]
+    for stream in sorted(mine, key=lambda stream: -(stream.until_s + stream.ramp_s)):
+        if during(stream, began_s - bucket_s, began_s) and any(seen_together(stream, each) for each in now):
+            began_s = min(began_s, float(stream.from_s))
+    return began_s
 
 
 def _words(words: Sequence[str]) -> Words:

@@ -8,7 +8,7 @@ tell how long the solver took, and equal input gives an equal plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -140,7 +140,7 @@ def plan_round(given: Round, clock: Callable[[], float]) -> Made:
     planned = backups.Planned(len(groups.keys), weight / PLAN_SUM * groups.demand_bps[pairs.group], weight > 0)
     heirs = backups.choose(room, pairs, planned, rules.backups, rank)
     made = rows.rows_of(sites, groups, pairs, weight, heirs, rank)
-    kept = rows.silent(given.before.rows if given.before else (), made, sites, groups, pairs)
+    kept, gone = rows.silent(given.before.rows if given.before else (), made, sites, groups, pairs)
 
     flow = summed(pairs.edge, planned.bps, len(sites.edges))
     stood_flow = summed(pairs.edge, np.where(_stands_somewhere(stood, pairs), stands, planned.bps), len(sites.edges))
@@ -156,7 +156,7 @@ def plan_round(given: Round, clock: Callable[[], float]) -> Made:
         hold_until_ms=given.now_ms + HOLD_MS,
         rows=(*made, *kept),
         inputs=dict(given.inputs),
-        forced=tuple(sorted([*stood.forced, *relief])),
+        forced=_summed([*stood.forced, *gone, *relief]),
         edges=_projected(given, known, flow),
         caps=_caps(sites, solution),
     )
@@ -173,6 +173,14 @@ def plan_round(given: Round, clock: Callable[[], float]) -> Made:
         surprise_total=surprise[1],
     )
     return Made(plan, solution, report)
+
+
+def _summed(forced: Sequence[Forced]) -> tuple[Forced, ...]:
+    """One of each edge and reason, sorted."""
+    found: dict[tuple[str, str], int] = {}
+    for edge, reason, bps in forced:
+        found[edge, reason] = found.get((edge, reason), 0) + bps
+    return tuple(sorted(Forced(*each, bps) for each, bps in found.items()))
 
 
 def _stood(given: Round, leaving: tuple[str, ...], pairs: Pairs) -> Standing:

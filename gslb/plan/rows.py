@@ -7,7 +7,12 @@ most 16 edges, the heaviest; shares below 1 / 65535 vanish.
 **Silent groups.** A row of the plan before whose group asks for nothing now stays as it is, with ``demand_bps`` 0: one
 silent bucket must not throw viewers back to local policy and out of caches. It stays as long as its service is planned
 for and each of its edges may serve some group of the same service and country; since fences go by country, a row that
-stays breaks none.
+stays breaks none. Where the demand of its country is told without regions (or ISPs) by now, a row of a region (or of an
+ISP) goes: servers would find it before the one that demand moves.
+
+What a row had in the plan before and does not stay (its service is renamed or not planned for any more, nobody of its
+country asks) is told among the forced moves, off each of its edges: else servers would take it for demand that was
+moved, and refuse this plan and each that follows.
 """
 
 from __future__ import annotations
@@ -17,12 +22,14 @@ from typing import Final
 
 import numpy as np
 
-from gslb.model.plan import PLAN_SUM, PlanRow
+from gslb.model.plan import PLAN_SUM, REMOVED, Forced, PlanRow
 from gslb.plan.columns import parted, place_in, summed
 from gslb.plan.problem import F64, I64, Groups, Sites
 from gslb.plan.published import MAX_EDGES, MAX_ROWS
 from gslb.plan.standing import Pairs
 
+MOST_ROWS: Final = MAX_ROWS // 2
+"""Silent rows stay only while there are no more than so many rows in all: a plan's text is limited too."""
 _FINE: Final = 1e-6
 """Remainders nearer than this are equal: floats that went the long way round."""
 
@@ -79,25 +86,48 @@ def rows_of(sites: Sites, groups: Groups, pairs: Pairs, weight: I64, backups: I6
 
 def silent(
     before: Iterable[PlanRow], made: Sequence[PlanRow], sites: Sites, groups: Groups, pairs: Pairs
-) -> list[PlanRow]:
-    """The rows of the plan ``before`` that stay without demand: as above, those with demand last time first where there
-    would be more than a plan may have."""
+) -> tuple[list[PlanRow], list[Forced]]:
+    """The rows of the plan ``before`` that stay without demand, as above, those with demand last time first where there
+    would be more than `MOST_ROWS`; and what those that do not stay had on their edges."""
     spoken = {row[:4] for row in made} | set(groups.keys)
     left = [row for row in before if row[:4] not in spoken]
-    room = max(MAX_ROWS - len(made), 0)
-    if len(left) > room:
-        left.sort(key=lambda row: -row.demand_bps)
     if not left:
-        return []
+        return [], []
+    left.sort(key=lambda row: row.demand_bps, reverse=True)
+    room = max(MOST_ROWS - len(made), 0)
     allowed = _allowed(sites, groups, pairs)
-    kept = []
+    loud = _Loud(made)
+    kept: list[PlanRow] = []
+    gone: dict[str, int] = {}
     for row in left:
         may = allowed.get((row.service, row.country), frozenset())
-        if all(edge in may for edge, _ in row.primaries):
+        if len(kept) < room and all(edge in may for edge, _ in row.primaries) and not loud.replaces(row):
             kept.append(
                 row._replace(backups=tuple(edge for edge in row.backups if edge in may), demand_bps=0, costs=())
             )
-    return kept[:room]
+        elif row.demand_bps:
+            for edge, weight in row.primaries:
+                gone[edge] = gone.get(edge, 0) + row.demand_bps * weight
+    return kept, [Forced(edge, REMOVED, bps // PLAN_SUM) for edge, bps in gone.items()]
+
+
+class _Loud:
+    """The rows that demand is told of."""
+
+    def __init__(self, made: Iterable[PlanRow]) -> None:
+        self._keys = {row[:4] for row in made if row.demand_bps}
+        self._with_regions = {key[:2] for key in self._keys if key[2]}
+        self._with_isps = {key[:2] for key in self._keys if key[3]}
+
+    def replaces(self, row: PlanRow) -> bool:
+        """Whether viewers of a row that had no demand are told of in a coarser one now. Where it had some in the plan
+        before, it is left to the next."""
+        service, country, region, isp = row[:4]
+        finer = (region and row[:2] not in self._with_regions) or (isp and row[:2] not in self._with_isps)
+        if not finer or row.demand_bps:
+            return False
+        coarser = {(service, country, "", isp), (service, country, "", "")} - {row[:4]}
+        return not coarser.isdisjoint(self._keys)
 
 
 def _allowed(sites: Sites, groups: Groups, pairs: Pairs) -> dict[tuple[str, str], frozenset[str]]:

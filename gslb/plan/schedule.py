@@ -51,6 +51,12 @@ def during(stream: Stream, from_s: float, until_s: float) -> bool:
     return stream.from_s < until_s and from_s < stream.until_s + stream.ramp_s
 
 
+def seen_together(one: Stream, other: Stream) -> bool:
+    """Whether two streams may have viewers of one view."""
+    pairs = ((one.country, other.country), (one.region, other.region), (one.isp, other.isp))
+    return all(not left or not right or left == right for left, right in pairs)
+
+
 def spread(stream: Stream, bps: float, demand: Mapping[GroupKey, float]) -> dict[GroupKey, float]:
     """``bps`` of a stream over the groups of its service, in proportion to the ``demand`` that is known of them.
 
@@ -60,7 +66,7 @@ def spread(stream: Stream, bps: float, demand: Mapping[GroupKey, float]) -> dict
     for service in (stream.service, ""):
         weights: dict[GroupKey, float] = {}
         for key, known in demand.items():
-            if known > 0 and (not service or key.service == service) and _seen_by(stream, key):
+            if known > 0 and (not service or key.service == service) and seen_by(stream, key):
                 mine = key._replace(service=stream.service)
                 weights[mine] = weights.get(mine, 0.0) + known
         if weights:
@@ -69,7 +75,8 @@ def spread(stream: Stream, bps: float, demand: Mapping[GroupKey, float]) -> dict
     return {GroupKey(stream.service, stream.country, stream.region, stream.isp): bps}
 
 
-def _seen_by(stream: Stream, key: GroupKey) -> bool:
+def seen_by(stream: Stream, key: GroupKey) -> bool:
+    """Whether a stream has viewers of a group's view."""
     wanted: Sequence[tuple[str, str]] = (
         (stream.country, key.country),
         (stream.region, key.region),

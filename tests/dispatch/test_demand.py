@@ -175,6 +175,16 @@ def test_csv_at_fault(tmp_path: Path, text: str, reasons: list[str]) -> None:
     assert told(read(path), path) == [f"! demand.csv:{reason}" for reason in reasons]
 
 
+def test_a_region_without_a_country_is_none(tmp_path: Path) -> None:
+    """No plan may have a row for it: one such line must not keep all plans from being published."""
+    path = tmp_path / "demand.csv"
+    nowhere = [(iso(T0), "a.example.", "", region, "", bps) for region, bps in (("SH", 5), ("", 7))]
+    path.write_text(csv_of([*rows(1), *nowhere]))
+    found = read(path, T0 + 360)
+    assert told(found, path) == ["? demand.csv:5:34: region: 'SH' has no country; its demand counts as of no region"]
+    assert (found.history.keys[0], found.history.demand_bps[0, 0]) == (("a.example.", "", "", ""), 12)
+
+
 def test_what_is_late_is_told_where_its_newest_bucket_stands(tmp_path: Path) -> None:
     path = tmp_path / "demand.csv"
     path.write_text(csv_of(rows()))

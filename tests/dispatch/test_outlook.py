@@ -16,7 +16,7 @@ from gslb.dispatch.outlook import Outlook, look
 from gslb.errors import FaultyError
 from gslb.geo.isps import IspNames
 from gslb.model.dispatch import DispatchRules
-from gslb.model.events import Events
+from gslb.model.events import Events, Stream
 from gslb.plan.forecast import LAST, LIVE
 from gslb.plan.problem import GroupKey
 
@@ -87,6 +87,18 @@ def test_what_is_not(tmp_path: Path, live: list[int | str] | None, rates: list[i
     found = seen(tmp_path, live, T0 + 1050, rates)
     assert [str(each).removeprefix(f"{tmp_path}/") for each in found.findings.errors] == [reason]
     assert found.forecast is None
+
+
+@pytest.mark.parametrize(("planned", "keys"), [(False, [KEY]), (True, [KEY, KEY._replace(service="b.example.")])])
+def test_streams_of_services_that_are_not_planned_ask_for_nothing(
+    tmp_path: Path, planned: bool, keys: list[GroupKey]
+) -> None:
+    path = table(tmp_path / "demand.csv", T0, 300, [5_000_000] * 3)
+    services = {"a.example.": True, "b.example.": planned}
+    events = Events(streams=(Stream("final", "b.example.", T0, T0 + 7200, 9_000_000),))
+    found = look(path, None, IspNames([]), services, DispatchRules(), events, T0 + 960)
+    assert found.forecast is not None
+    assert list(found.forecast.keys) == keys
 
 
 PIECES = st.sampled_from([

@@ -82,13 +82,32 @@ def test_the_shape_of_a_season_at_the_level_of_now(span_s: int, today: float, ho
     assert bps == pytest.approx(shape(now_s + 90) * today * 100 * G, rel=0.01)
 
 
-def test_a_level_is_not_scaled_beyond_bounds_and_silence_stays_silence() -> None:
+LEAPS = [
+    pytest.param(1, 7, (7, SEASON), id="seven times yesterday"),
+    pytest.param(1, 1000, (1000, LAST), id="a thousand times: yesterday tells nothing"),
+    pytest.param(7, 1, (1, SEASON), id="a seventh"),
+    pytest.param(1000, 1, (1, LAST), id="a thousandth"),
+    pytest.param(1, 0, (0, SEASON), id="silence stays silence"),
+    pytest.param(0, 1, (1, LAST), id="new"),
+]
+
+
+@pytest.mark.parametrize(("then", "today", "wanted"), LEAPS)
+def test_the_season_of_another_time_altogether_is_none(then: int, today: int, wanted: tuple[int, str]) -> None:
     times_s = buckets(NOW, 2 * 288)
-    recent = times_s > NOW - 3600
-    history = table(
-        times_s, {SH: np.where(recent, 1000 * G, G), DE: np.where(recent, 0, G), FR: np.where(recent, G, 0)}
-    )
-    assert of(forecast(history, None, NONE, NOW)) == {SH: (8 * G, SEASON), DE: (0, SEASON), FR: (G, LAST)}
+    history = table(times_s, {SH: np.where(times_s > NOW - 3600, today * G, then * G), DE: G})
+    assert of(forecast(history, None, NONE, NOW))[SH] == (wanted[0] * G, wanted[1])
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 2.0, 7.0])
+def test_a_leap_is_followed_at_once(part: float) -> None:
+    """Three buckets ago, two, and in the newest alone: what was before it is no part of the level."""
+    for buckets_ago in (1, 2, 3):
+        times_s = buckets(NOW - NOW % 300, 2 * 288)
+        history = table(times_s, {SH: np.where(times_s >= times_s[-buckets_ago], part * 20 * G, 20 * G)})
+        ((bps, word),) = of(forecast(history, None, NONE, NOW)).values()
+        assert bps == pytest.approx(part * 20 * G, rel=0.28 if buckets_ago > 2 else 0.001)
+        assert word == SEASON
 
 
 def test_a_gap_in_the_season_is_no_season() -> None:
@@ -250,6 +269,23 @@ def test_a_long_stream_without_any_season_stands_alone() -> None:
 def test_streams_of_one_service_add_up() -> None:
     both = Events(streams=(stream(country="DE"), stream(country="DE", demand_bps=G)))
     assert of(forecast(steady(BEGIN), None, both, NOW))[DE] == (41 * G, STREAM)
+
+
+AFTER = [
+    pytest.param({}, 50 * G, id="for the same viewers: what the one before had does not count again"),
+    pytest.param({"country": "CN"}, 50 * G, id="for some of them"),
+    pytest.param({"country": "FR"}, 70 * G, id="for others: what they ask for stays"),
+    pytest.param({"until_s": BEGIN - 900}, 70 * G, id="over for a while: what is there now has other reasons"),
+]
+
+
+@pytest.mark.parametrize(("given", "bps"), AFTER)
+def test_a_stream_right_after_another_stands_on_what_was_before_both(given: dict[str, Any], bps: int) -> None:
+    former = stream(**{"from_s": BEGIN - 3600, "until_s": BEGIN, "demand_bps": 20 * G} | given)
+    times_s = buckets(NOW - NOW % 300, 24)
+    history = table(times_s, {SH: np.where((times_s >= former.from_s) & (times_s < BEGIN), 40 * G, 20 * G)})
+    found = of(forecast(history, None, Events(streams=(former, stream(country="CN"))), NOW))
+    assert found[SH] == (bps, STREAM)
 
 
 PARTS = [(-1, 0.0), (0, 0.0), (150, 0.5), (300, 1.0), (1000, 1.0), (1150, 0.5), (1300, 0.0), (5000, 0.0)]

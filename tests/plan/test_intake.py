@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from gslb.model.events import Stream
 from gslb.plan.history import History, dense, needed
 from gslb.plan.intake import agree, ended, gate, instant, named, rate
 from gslb.plan.problem import GroupKey
@@ -161,6 +164,11 @@ def test_a_bucket_that_has_begun_but_not_ended_is_taken_off(now_s: int, kept: in
     assert len(found.times_s) == len(found.demand_bps) == kept
 
 
+@pytest.mark.parametrize(("now_s", "kept"), [(T0 + 180, 3), (T0 + 165, 3), (T0 + 164, 2), (T0 + 121, 2)])
+def test_a_bucket_of_a_minute_counts_up_to_a_quarter_of_it_early(now_s: int, kept: int) -> None:
+    assert len(ended(history([[G] * 3], bucket_s=60), now_s).times_s) == kept
+
+
 LIVE = [
     (50 * G, ()),
     (500 * G, ()),
@@ -174,6 +182,51 @@ def test_live_beside_the_rest(bps: int, reasons: tuple[str, ...]) -> None:
     live = history([[bps]], NOW - 60, 60)
     assert tuple(fault.reason for fault in agree(live, history(STEADY))) == reasons
     assert agree(history([[]]), history(STEADY)) == ()
+
+
+def concert(**given: Any) -> Stream:
+    """From the eleventh bucket on."""
+    usual: dict[str, Any] = {"service": "a.", "from_s": T0 + 3000, "until_s": T0 + 7200, "demand_bps": 100 * G}
+    return Stream("concert", **usual | given)
+
+
+IDLE = [[2_000_000] * 10 + [90 * G] * 2, [G] * 12]
+"""A service that shows little but its tests, until a stream begins that thousands of times as many watch."""
+SCHEDULED = [
+    pytest.param(IDLE, {}, 0, id="announced"),
+    pytest.param(IDLE, {"country": "CN"}, 0, id="announced where it is"),
+    pytest.param([[0] * 11 + [90 * G], [G] * 12], {}, 0, id="announced, of a group that is new"),
+    pytest.param(IDLE, {"country": "DE"}, 2, id="announced elsewhere"),
+    pytest.param(IDLE, {"service": "b."}, 2, id="announced of another service"),
+    pytest.param(IDLE, {"from_s": T0 + 3300}, 1, id="announced for later: a fault as long as it is early"),
+    pytest.param([[2_000_000] * 10 + [90_000 * G] * 2, [G] * 12], {}, 4, id="announced, and a thousand times that"),
+    pytest.param([[90 * G] * 10 + [G] * 2, [G] * 12], {"from_s": T0, "until_s": T0 + 3000}, 0, id="over"),
+    pytest.param([[90 * G] * 11 + [G], [G] * 12], {"demand_bps": 10 * G}, 1, id="gone, while a small one goes on"),
+]
+
+
+@pytest.mark.parametrize(("columns", "given", "faults"), SCHEDULED)
+def test_what_is_scheduled_is_no_leap_and_not_gone_when_it_is_over(
+    columns: list[list[int]], given: dict[str, Any], faults: int
+) -> None:
+    found = gate(history(columns), NOW, 900, [concert(**given)])
+    assert len(found) == faults, found
+    assert bool(gate(history(columns), NOW, 900))
+
+
+ANNOUNCED = [
+    pytest.param(26_000 * G, {"demand_bps": 1000 * G}, True, id="begun"),
+    pytest.param(26_000 * G, {"demand_bps": 1000 * G, "from_s": NOW}, False, id="not begun"),
+    pytest.param(2 * G, {"demand_bps": 40 * G, "until_s": NOW - 100}, True, id="over"),
+    pytest.param(2 * G, {"demand_bps": 4 * G, "until_s": NOW - 100}, False, id="a small one is over"),
+]
+
+
+@pytest.mark.parametrize(("bps", "given", "passes"), ANNOUNCED)
+def test_live_demand_of_what_is_scheduled(bps: int, given: dict[str, Any], passes: bool) -> None:
+    live = history([[bps]], NOW - 60, 60)
+    assert (not agree(live, history(STEADY), [concert(**given)])) == passes
+    assert agree(live, history(STEADY))
 
 
 def test_words() -> None:

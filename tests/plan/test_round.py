@@ -27,6 +27,7 @@ from gslb.model.plan import (
 from gslb.plan import published
 from gslb.plan.problem import NOWHERE, Groups
 from gslb.plan.round import HOLD_MS, Live, plan_round
+from gslb.snapshot.acceptance import shift
 
 EDGES = {"a": ("p", 1000), "b": ("q", 1000), "c": ("r", 1000)}
 NEAR_A = {"a": 1.0, "b": 2.0, "c": 3.0}
@@ -289,6 +290,18 @@ def test_limits_above_edges_are_in_planned_demand_too():
     made = plan_round(replace(given, sites=sites, rules=rules, before=heavy), no_clock)
     assert loads(made.plan, tuple(EDGES))[0] == pytest.approx(60 * MBPS, rel=1e-3)
     assert ("region", "east", 80 * MBPS) in [cap[:3] for cap in made.plan.caps]
+
+
+def test_a_service_that_is_renamed_is_planned_anew_and_nothing_counts_as_moved():
+    old = replace(ON_A, rows=tuple(row._replace(service="old.example.") for row in ON_A.rows))
+    made = made_of(EDGES, GROUPS, old)
+    assert [row.service for row in made.plan.rows] == [SERVICE, SERVICE]
+    assert made.plan.forced == (Forced("a", REMOVED, 100 * MBPS), Forced("b", REMOVED, 100 * MBPS))
+    assert (made.report.moved_bps, made.report.forced_bps, shift(made.plan, old)) == (0, 0, 0.0)
+    # An edge that has two reasons of one kind is told once
+    both = replace(old, rows=(*old.rows, PlanRow(SERVICE, "CN", "", "x", (("z", 65535),), ("a",), 9)))
+    both = replace(both, rows=(*both.rows, PlanRow("old.example.", "DE", "", "x", (("z", 65535),), (), 5 * MBPS)))
+    assert Forced("z", REMOVED, 105 * MBPS) in made_of(EDGES, GROUPS, both).plan.forced
 
 
 def test_a_world_without_edges_or_groups_makes_an_empty_plan():

@@ -9,7 +9,7 @@ from gslbtest.rounds import MBPS, SERVICE, round_of, sites_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gslb.model.plan import PLAN_SUM, PlanRow
+from gslb.model.plan import PLAN_SUM, REMOVED, Forced, PlanRow
 from gslb.plan import rows
 from gslb.plan.problem import GroupKey, Groups
 from gslb.plan.standing import Pairs
@@ -91,15 +91,55 @@ EDGES = {"a": ("p", 10), "b": ("q", 10), "c": ("q", 10)}
 def test_silent_rows(why, row, kept):
     given = round_of(EDGES, {"loud": (1, {"a": 1, "b": 1})})
     pairs = Pairs(given.candidates.group, given.candidates.edge, given.candidates.cost)
-    found = rows.silent([row], (), given.sites, given.groups, pairs)
+    found, _ = rows.silent([row], (), given.sites, given.groups, pairs)
     expected = [] if kept is None else [row._replace(backups=kept, demand_bps=0, costs=())]
     assert found == expected, why
 
 
-def test_a_plan_has_no_more_rows_than_are_read(monkeypatch):
-    monkeypatch.setattr(rows, "MAX_ROWS", 2)
+def test_what_rows_had_that_do_not_stay_had_to_move():
+    given = round_of(EDGES, {"loud": (1, {"a": 1, "b": 1})})
+    pairs = Pairs(given.candidates.group, given.candidates.edge, given.candidates.cost)
+    both = (("a", 13107), ("old", 52428))
+    before = [
+        PlanRow("renamed.", "CN", "", "x", both, ("c",), 1000),
+        PlanRow("renamed.", "DE", "", "x", both, (), 0),
+        PlanRow("other.", "CN", "", "x", (("b", 65535),), (), 7),
+        PlanRow("other.", "CN", "", "y", (("b", 65535),), (), 8),
+        PlanRow(SERVICE, "CN", "", "quiet", (("a", 65535),), (), 9),
+        PlanRow(SERVICE, "CN", "", "loud", (("a", 65535),), (), 11),
+    ]
+    kept, gone = rows.silent(before, (), given.sites, given.groups, pairs)
+    assert [row.isp for row in kept] == ["quiet"]
+    assert gone == [Forced("a", REMOVED, 200), Forced("old", REMOVED, 800), Forced("b", REMOVED, 15)]
+
+
+SHADOWS = [
+    ("regions are not told any more", ("A", "x"), 0, [("", "x")], False),
+    ("nor ISPs", ("A", "x"), 0, [("", "")], False),
+    ("ISPs are not told any more", ("", "x"), 0, [("", "")], False),
+    ("not seen before: left to the next plan", ("A", "x"), 5, [("", "x")], True),
+    ("other regions are told", ("A", "x"), 0, [("", "x"), ("B", "x")], True),
+    ("viewers without an ISP, beside others", ("", "x"), 0, [("", ""), ("", "y")], True),
+    ("no row that they would find", ("A", "x"), 0, [("", "y")], True),
+    ("the coarsest", ("", ""), 0, [("", "x")], True),
+]
+
+
+@pytest.mark.parametrize(("why", "key", "demand", "made", "stays"), SHADOWS)
+def test_a_silent_row_does_not_hide_the_one_that_speaks_for_its_viewers_now(why, key, demand, made, stays):
+    given = round_of(EDGES, {"loud": (1, {"a": 1, "b": 1})})
+    pairs = Pairs(given.candidates.group, given.candidates.edge, given.candidates.cost)
+    old = PlanRow(SERVICE, "CN", *key, (("a", 65535),), (), demand)
+    new = [PlanRow(SERVICE, "CN", *each, (("b", 65535),), (), 9) for each in made]
+    kept, gone = rows.silent([old], new, given.sites, given.groups, pairs)
+    assert (bool(kept), gone) == (stays, []), why
+
+
+def test_silent_rows_stay_while_there_is_room(monkeypatch):
+    monkeypatch.setattr(rows, "MOST_ROWS", 2)
     given = round_of(EDGES, {"loud": (1, {"a": 1})})
     pairs = Pairs(given.candidates.group, given.candidates.edge, given.candidates.cost)
     old = [PlanRow(SERVICE, "CN", "", isp, (("a", 65535),), (), bps) for isp, bps in (("x", 0), ("y", 5), ("z", 4))]
     made = [PlanRow(SERVICE, "CN", "", "loud", (("a", 65535),))]
-    assert [row.isp for row in rows.silent(old, made, given.sites, given.groups, pairs)] == ["y"]
+    kept, gone = rows.silent(old, made, given.sites, given.groups, pairs)
+    assert ([row.isp for row in kept], gone) == (["y"], [Forced("a", REMOVED, 4)])
