@@ -23,6 +23,7 @@ from gslb.dispatch.solver import Solver
 from gslb.errors import ConfigErrors, GslbError
 from gslb.model.plan import Plan
 from gslb.plan.round import Made, Round
+from gslb.snapshot import planning
 from gslb.snapshot.acceptance import MAX_SHIFT, shift
 from gslb.store.interface import DISPATCH, Lease
 
@@ -169,6 +170,8 @@ class Rounds:
         versions = await writer.plan_versions()
         before = await self._before(versions)
         now_ms = writer.clock_ms if at_ms is None else at_ms
+        if not (versions or dry):
+            before = self._lost(now_ms)
         if at_ms is not None and before is not None and before.issued_at_ms > at_ms:
             warnings += (f"plan {before.version} was issued later than --at: it does not count here",)
             before = None
@@ -241,6 +244,11 @@ class Rounds:
             return self.keeper.plan(versions[0]) or self.keeper.newest()
         except GslbError:
             return self.keeper.newest()
+
+    def _lost(self, now_ms: int) -> Plan | None:
+        """What servers still go by where the store has lost its plans: the last one known here, until it has faded."""
+        last = self._published or self.keeper.newest()
+        return last if last is not None and planning.faded(last, now_ms) < planning.STEPS else None
 
     def _seen(self, network: Network, now_s: float) -> Outlook:
         settings = self.settings

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 PLAN_SUM = 65535
 """What the weights of a row add up to."""
+MAX_EDGES = 16
+"""Primaries of a row, and backups of a row: as many as one answer is drawn from."""
 
 # Reasons of forced moves.
 DOWN = "down"

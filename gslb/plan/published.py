@@ -20,15 +20,13 @@ import zstandard
 from gslb.errors import FaultyError
 from gslb.model.geography import CONTINENT_OF
 from gslb.model.jsontext import decoded, is_whole, quoted
-from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+from gslb.model.plan import MAX_EDGES, PLAN_SUM, Plan, PlanRow
 from gslb.plan import beside
 
 FORMAT: Final = 1
 MAX_TEXT: Final = 32 << 20
 """Bytes of the longest JSON that is read, unpacked."""
 MAX_ROWS: Final = 200_000
-MAX_EDGES: Final = 16
-"""Primaries of a row, and backups of a row: as many as one answer is drawn from."""
 MAX_FAULTS: Final = 20
 """Faults that are told; reading ends there."""
 

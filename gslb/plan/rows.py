@@ -22,10 +22,10 @@ from typing import Final
 
 import numpy as np
 
-from gslb.model.plan import PLAN_SUM, REMOVED, Forced, PlanRow
+from gslb.model.plan import MAX_EDGES, PLAN_SUM, REMOVED, Forced, PlanRow
 from gslb.plan.columns import parted, place_in, summed
 from gslb.plan.problem import F64, I64, Groups, Sites
-from gslb.plan.published import MAX_EDGES, MAX_ROWS
+from gslb.plan.published import MAX_ROWS
 from gslb.plan.standing import Pairs
 
 MOST_ROWS: Final = MAX_ROWS // 2

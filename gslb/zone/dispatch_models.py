@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from gslb.model.dispatch import DispatchRules
+from gslb.model.plan import MAX_EDGES
 from gslb.zone.fields import (
     Country,
     Fraction,
@@ -75,7 +76,7 @@ class DispatchModel(Model):
     solve_limit_s: Annotated[float, number(0.1, 3600)] = _rule(
         "solve_limit_s", "seconds that a solution may take; then the last plan stays; at most round_s"
     )
-    candidates: Annotated[int, whole(1, 64)] = _rule(
+    candidates: Annotated[int, whole(1, MAX_EDGES)] = _rule(
         "candidates", "edges that are looked at for a group, the best first"
     )
     backups: Annotated[int, whole(0, 8)] = _rule("backups", "edges named in a row to take over from dead ones")

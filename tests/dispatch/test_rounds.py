@@ -26,10 +26,12 @@ class Meanwhile(Solver):
     def __init__(self) -> None:
         super().__init__()
         self.happens: Callable[[], None] = lambda: None
+        self.sees: Callable[[Round], None] = lambda _: None
 
     def made(self, given: Round, limit_s: float) -> Made:
         """The plan, after what happens."""
         self.happens()
+        self.sees(given)
         return super().made(given, limit_s)
 
     def close(self) -> None:
@@ -67,6 +69,28 @@ def test_the_plan_before_is_the_one_that_was_published_last(settings: Settings, 
     assert second.made is not None
     assert second.made.plan.base == first.made.plan.version
     assert second.made.report.moved_bps == 0
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same process", "started anew"])
+def test_where_the_store_lost_its_plans_the_next_stays_near_to_the_last(
+    settings: Settings, solver: Meanwhile, server: RedisServer, *, restarted: bool
+) -> None:
+    def flushed() -> None:
+        server.cli("FLUSHALL")
+
+    near: list[Plan | None] = []
+    solver.sees = lambda given: near.append(given.before)
+    if restarted:
+        (first,) = rounds(settings, solver, nothing)
+        flushed()
+        (after,) = rounds(settings, solver, nothing)
+    else:
+        first, _, after = rounds(settings, solver, nothing, flushed, nothing)
+    assert first.made is not None
+    assert after.made is not None
+    assert (after.outcome, after.made.plan.base) == (PUBLISHED, "")
+    assert near[-1] is not None
+    assert near[-1].rows == first.made.plan.rows
 
 
 @pytest.mark.parametrize("lost", ["the lease", "the base"])
