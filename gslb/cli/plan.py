@@ -66,6 +66,9 @@ def show(
     if len(wanted) != 3:
         raise UsageError(f"--view: {view!r} has more than country, region and ISP")
     name = _full(service) if service else ""
+    services = {row.service for row in found.rows}
+    if name and name not in services:
+        raise GslbError(f"{name} has no rows in plan {found.version}; planned: {', '.join(sorted(services)) or 'none'}")
     chosen = [
         row
         for row in found.rows
@@ -176,8 +179,7 @@ def force(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the rows of a plan as they are, however much they move. The dispatcher goes on from there: freeze first
-    to have it stay."""
+    """Publish the rows of a plan as they are, however much they move. Freeze first, or dispatch goes on from it."""
     from gslb.cli.plan_desk import PlanDesk
 
     desk = PlanDesk.of(store, admin, state, config, kept)
@@ -194,8 +196,7 @@ def rollback(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the rows of an older plan again, however much they move. The dispatcher goes on from there: freeze first
-    to have it stay."""
+    """Publish the rows of an older plan again, however much they move. Freeze first, or dispatch goes on from it."""
     from gslb.cli.plan_desk import PlanDesk
 
     desk = PlanDesk.of(store, admin, state, config, kept)

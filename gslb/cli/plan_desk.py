@@ -13,6 +13,7 @@ from gslb.dispatch.keeping import Keeper, read_plan
 from gslb.dispatch.rounds import version_at
 from gslb.errors import GslbError
 from gslb.model.plan import ROLLBACK, Forced, Plan
+from gslb.plan import published
 from gslb.plan.round import HOLD_MS
 from gslb.store.interface import EXPIRE_MS, Freeze, Writer
 
@@ -60,6 +61,8 @@ class PlanDesk:
         there is none."""
         if version is not None and (path := Path(version)).is_file():
             return read_plan(path)
+        if version is not None and not published.is_version(version):
+            raise GslbError(f"{version}: no such file, and not the version of a plan")
 
         async def ask(writer: Writer) -> Plan | None:
             return await writer.plan(version)

@@ -28,7 +28,7 @@ def simulate(
         bool, typer.Option("--mapping", help="Only compare mapping with Client Subnet and without")
     ] = False,
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes that policies are run in; default: one for each CPU")
+        int, typer.Option(min=1, help="Processes that policies are run in", show_default="one for each CPU")
     ] = os.cpu_count() or 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:

@@ -21,8 +21,9 @@ def solve(
 ) -> None:
     """Spread demand over edges at the least cost, under the capacities of edges and PoPs. Needs gslb\\[dispatch].
 
-    Capacities are hard; what does not fit goes above at 100,000 per Mbps. No flow has objective + overload below
-    dual_bound. Each group's flows sum to its demand, to the bit per second.
+    Capacities are hard; what does not fit goes above at 100,000 per Mbps. Each group's flows sum to its demand.
+
+    No flow has a smaller total than dual_bound.
     """
     import json
     import time

@@ -90,4 +90,6 @@ def _token(state: Path) -> str:
     try:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise GslbError(f"the admin token cannot be read: {path}: {error}; or set GSLB_ADMIN_TOKEN") from None
+        reason = error.strerror if isinstance(error, OSError) else "holds other than ASCII characters"
+        told = f"the admin token cannot be read: {path}: {reason}; set GSLB_ADMIN_TOKEN to that of the server"
+        raise GslbError(told) from None

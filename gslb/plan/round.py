@@ -290,7 +290,7 @@ def _projected(given: Round, known: Learnt, flow_bps: F64) -> dict[str, PlannedE
 
 
 def _caps(sites: Sites, solution: Solution) -> tuple[BindingCap, ...]:
-    """The limits that hold something back, dearest first."""
+    """The limits that hold something back, dearest first; what may carry nothing at all is no limit but a loss."""
     levels: tuple[tuple[str, tuple[str, ...], I64, Level], ...] = (
         ("edge", sites.edges, sites.edge_capacity_bps, solution.edges),
         ("pop", sites.pops, sites.pop_capacity_bps, solution.pops),
@@ -300,6 +300,6 @@ def _caps(sites: Sites, solution: Solution) -> tuple[BindingCap, ...]:
     found = [
         BindingCap(kind, names[at], int(capacity[at]), round(float(level.worth[at]), 6))
         for kind, names, capacity, level in levels
-        for at in np.flatnonzero(level.worth > _LEAST_WORTH).tolist()
+        for at in np.flatnonzero((level.worth > _LEAST_WORTH) & (capacity > 0)).tolist()
     ]
     return tuple(sorted(found, key=lambda cap: (-cap.price, cap.kind, cap.name)))

@@ -83,6 +83,11 @@ def test_a_plan_is_shown_compared_explained_and_rolled_back(
     rows = plan("show", first["version"], "--view", "DE", "--service", "Pull.Live.Example").out.splitlines()
     assert [line.split()[:2] for line in rows] == [["SERVICE", "VIEW"], ["pull.live.example.", "DE|HE|dtag"]]
     assert plan("show", "--view", "IT").out == "no such rows\n"
+    unknown = plan("show", "--service", "push.live.example")
+    assert unknown.err.startswith(f"gslb: push.live.example. has no rows in plan {second['version']}; planned: ")
+    assert (
+        plan("diff", "nosuch/plan.json").err == "gslb: nosuch/plan.json: no such file, and not the version of a plan\n"
+    )
     assert plan("show", "--view", "a/b/c/d").code == 2
     assert len(json.loads(plan("show", "--json", "--view", "DE").out)) == 1
 

@@ -121,6 +121,7 @@ def test_what_moves_and_why(why, more, groups, expected, forced, moved_mbps):
     assert [(edge, reason, bps // MBPS) for edge, reason, bps in made.plan.forced] == forced
     assert (made.report.moved_bps // MBPS, made.report.forced_bps // MBPS) == moved_mbps
     assert made.plan.base == "v0"
+    assert made.plan.caps == (), "an edge that is lost is no limit"
 
 
 def test_relief_is_forced_and_told():
