@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import structlog
 from gslbtest.serving import write_files
 
 from gslb.cli import main
@@ -71,6 +72,8 @@ def gslb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
             code: object = 0
         except SystemExit as end:
             code = end.code or 0
+        finally:
+            structlog.reset_defaults()  # some verbs have it write to this test's standard error
         assert isinstance(code, int)
         return Done(code, *capsys.readouterr())
 

@@ -186,7 +186,7 @@ def test_the_manual_names_every_metric(asked: Server, admin_of: Callable[[Server
     _, text = admin_of(asked).ask("GET", "/metrics", None)
     exposed = set(re.findall(r"^# TYPE (\S+)", text.decode(), re.MULTILINE))
     page = (repo / "docs" / "operations.md").read_text()
-    table = page[page.index("| metric |") : page.index("## With systemd")]
+    table = page[page.index("| metric |") : page.index("## The dispatcher")]
     assert set(re.findall(r"`(gslb_\w+)`", table)) == exposed
 
 
