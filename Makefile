@@ -68,7 +68,7 @@ suite: .venv/dev
 suite-without-extensions: .venv/dev
 	@GSLB_NO_EXTENSIONS=1 $(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder -q $(ON_BOTH_PATHS)
 
-# Large networks and long runs, and every property with all its examples, of which the suite tries a quarter.
+# Large networks and long runs, and every property with all its examples, of which the suite tries an eighth.
 soak: packages .venv/dev
 	@GSLB_ALL_EXAMPLES=1 $(BIN)/pytest -m "soak or hypothesis"
 	@$(MAKE) fuzz FUZZ_SECONDS=10

@@ -20,8 +20,8 @@ FIRST = (
     "server/test_reloading.py", "server/test_live_state.py", "agent/test_process.py", "cli/test_remote.py",
 )  # fmt: skip
 """The files that take longest, longest first: what begins last should be short, so that all workers end together."""
-COUNTED_ELSEWHERE = ("interop", "project")
-"""Folders of which no process counts for coverage: theirs run whole servers, of which other tests count each part."""
+COUNTED_ELSEWHERE = ("interop/", "project/", "cli/test_orders.py", "cli/test_remote.py")
+"""Tests of which no process counts for coverage: theirs run whole servers, of which others count each part."""
 COUNTING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 """By one of these coverage begins in a process that a test starts."""
 
@@ -52,9 +52,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _counting(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Without coverage the processes of some folders start and run in two thirds of the time."""
+    """Without coverage the processes of some tests start and run in two thirds of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name in COUNTED_ELSEWHERE:
+        if f"{request.path.parent.name}/{request.path.name}".startswith(COUNTED_ELSEWHERE):
             for name in COUNTING:
                 patch.delenv(name, raising=False)
         yield

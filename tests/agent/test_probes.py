@@ -146,7 +146,11 @@ BYTES: list[tuple[str, Handler, str]] = [
         f"a playlist of more than {hls.MAX_BYTES} bytes",
     ),
     ("rtmp: HERE", rtmp(version=6), "not RTMP: its version is 6"),
-    ("rtmp: HERE", rtmp(echo=lambda theirs: theirs[:-1] + bytes([theirs[-1] ^ 1])), "not RTMP: what comes back is not what was sent"),
+    (
+        "rtmp: HERE",
+        rtmp(echo=lambda theirs: theirs[:-1] + bytes([theirs[-1] ^ 1])),
+        "not RTMP: what comes back is not what was sent",
+    ),
     # gone within
     ("http: 'http://HERE/'", closing, "the connection was closed"),
     ("flv: 'http://HERE/'", closing, "the connection was closed"),

@@ -52,12 +52,13 @@ def test_contents(built: tuple[Path, Path]) -> None:
     assert sources | {"LICENSE", "README.md", "pyproject.toml"} <= inside
 
 
+SOAK = pytest.mark.soak
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 @pytest.mark.parametrize(
     ("version", "compiles"),
-    [(THIS, True), (THIS, False), ("3.12", False), pytest.param("3.13", True, marks=pytest.mark.soak)],
+    [(THIS, True), (THIS, False), pytest.param("3.12", False, marks=SOAK), pytest.param("3.13", True, marks=SOAK)],
 )
 def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str, compiles: bool) -> None:
     """On the Python that runs the tests over the packages that are here: from the wheel and, without a compiler, from
