@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from gslb.model.plan import PLAN_SUM, Plan, PlanRow
-
-TOP: Final = 20
 
 _Key = tuple[str, str, str, str]
 

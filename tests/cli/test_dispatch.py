@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from gslb.dispatch.keeping import text_of
+from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+
 REPO = Path(__file__).parents[2]
 AT = "2026-01-01T18:07:00Z"
 SAMPLE = ("dispatch", "--dry-run", "--zones", str(REPO / "zones"), "--data", str(REPO / "data"))
@@ -142,3 +145,13 @@ def test_without_the_extra_plans_are_shown_and_the_others_say_what_to_install(
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(told)
+
+
+def test_of_many_groups_that_move_the_largest_are_shown(tmp_path: Path, gslb: Callable[..., Any]) -> None:
+    for name, edge in (("a", "fra-1"), ("b", "fra-2")):
+        rows = [PlanRow("a.", "DE", "", f"AS{at}", ((edge, PLAN_SUM),), (), 10**9 + at) for at in range(22)]
+        (tmp_path / name).write_text(text_of(Plan(name, "" if name == "a" else "a", 1, 2, 3, tuple(rows))))
+    shown = gslb("plan", "diff", str(tmp_path / "a"), str(tmp_path / "b")).out.splitlines()
+    assert shown[0] == "a → b: 22 Gbps (100%) moves; 0 rows added, 0 gone"
+    assert shown[-1] == "… and 2 groups more"
+    assert [line.split()[1] for line in shown if line.startswith("a. ")] == [f"DE||AS{at}" for at in range(21, 1, -1)]

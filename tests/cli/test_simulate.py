@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ def simulate(gslb: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.Monke
         return gslb("simulate", "s.yaml", *more)
 
     return run
+
+
+def test_plots_need_their_library(simulate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gslb.simulate.plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = simulate(TINY.replace("[nearest, ours]", "[nearest]"), "--out", "r.html", "--processes", "1")
+    assert (done.code, done.err) == (1, "gslb: simulate needs matplotlib: install gslb[dispatch]\n")
+    assert not Path("r.html").exists()
 
 
 def test_a_table_a_page_and_numbers(simulate: Run) -> None:
