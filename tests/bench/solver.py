@@ -142,7 +142,7 @@ def _child(job: str, kind: str) -> Found:
 def _lines(jobs: Mapping[tuple[str, str], Found]) -> list[str]:
     groups, edges, candidates = SIZE
     rows = [
-        "## Dispatch's solver",
+        "### The solver",
         "",
         f"{groups:,} groups × {edges} edges × {candidates} candidates, demand 85 % of what edges can carry; PoPs carry",
         "95 % of their edges, regions 97 % of their PoPs; hard limits are 95 % of each. *Places*: viewers in cities,",
