@@ -10,7 +10,7 @@ from gslb.dispatch.routes import routes
 from gslb.errors import GslbError
 from gslb.geo.view import locate
 from gslb.model.intent import NEAREST
-from gslb.model.plan import PLAN_SUM, BindingCap, Forced, Plan, PlanRow
+from gslb.model.plan import PLAN_SUM, BindingCap, Forced, Plan, PlanRow, row_found
 from gslb.model.view import View
 from gslb.policy.affinity import NEVER
 
@@ -92,9 +92,5 @@ def _level(affinity: Sequence[str], level: int) -> str:
 
 
 def row_of(plan: Plan, service: str, view: View) -> PlanRow | None:
-    """The row by which clients of a view go: country|region|isp, then country||isp, then country||."""
-    rows = {row[1:4]: row for row in plan.rows if row.service == service}
-    for key in ((view.country, view.region, view.isp), (view.country, "", view.isp), (view.country, "", "")):
-        if (row := rows.get(key)) is not None:
-            return row
-    return None
+    """The row by which clients of a view go."""
+    return row_found(plan.by_service().get(service, {}), (view.country, view.region, view.isp))

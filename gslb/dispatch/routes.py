@@ -18,7 +18,7 @@ from gslb.dispatch.whereabouts import km_between, vectors
 from gslb.model.dispatch import DispatchRules
 from gslb.model.geography import CONTINENT_OF
 from gslb.model.inventory import ANY_ISP, Edge
-from gslb.model.plan import Plan
+from gslb.model.plan import Plan, row_found
 from gslb.model.rtt import RttTable
 from gslb.model.view import ViewTable
 from gslb.plan.costs import route_costs
@@ -72,7 +72,7 @@ def candidates(
 ) -> Candidates:
     """The arcs of a round. ``usable`` tells of each edge whether anything may go there, ``barred`` which edges are shut
     to single groups besides."""
-    stood = {GroupKey(*row[:4]): row for row in before.rows} if before is not None else {}
+    stood = before.by_service() if before is not None else {}
     found: list[tuple[I64, I64, F64]] = []
     for name, members in _by_service(groups).items():
         planned = network.planned.get(name)
@@ -88,10 +88,8 @@ def candidates(
             for edge_id in barred.get(key, ()) if barred else ():
                 if edge_id in columns:
                     allowed[row, columns[edge_id]] = False
-            for each in (key, key._replace(region=""), key._replace(region="", isp="")):
-                if each in stood:
-                    had[row, [columns[edge_id] for edge_id, _ in stood[each].primaries if edge_id in columns]] = True
-                    break
+            if (former := row_found(stood.get(name, {}), key[1:])) is not None:
+                had[row, [columns[edge_id] for edge_id, _ in former.primaries if edge_id in columns]] = True
         rank = _ranks(known, allowed & usable[pool])
         taken = allowed & usable[pool] & (rank < network.rules.candidates) | allowed & had
         row_at, column_at = np.nonzero(taken)

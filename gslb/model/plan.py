@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 PLAN_SUM = 65535
 """What the weights of a row add up to."""
@@ -44,6 +46,16 @@ class PlanInput(NamedTuple):
 
     age_s: float
     sha256: str
+
+
+def row_keys(country: str, region: str, isp: str) -> tuple[tuple[str, str, str], ...]:
+    """The keys under which viewers look for their row, of their service: by the first that there is they go."""
+    return (country, region, isp), (country, "", isp), (country, "", "")
+
+
+def row_found(rows: Mapping[tuple[str, str, str], T], key: tuple[str, str, str]) -> T | None:
+    """What viewers of ``key`` find among ``rows`` of one service; None: nothing."""
+    return next((rows[each] for each in row_keys(*key) if each in rows), None)
 
 
 class Forced(NamedTuple):
@@ -90,3 +102,10 @@ class Plan:
     forced: tuple[Forced, ...] = ()
     edges: Mapping[str, PlannedEdge] = field(default_factory=dict)
     caps: tuple[BindingCap, ...] = ()
+
+    def by_service(self) -> dict[str, dict[tuple[str, str, str], PlanRow]]:
+        """Its rows by service, and then by country, region and ISP."""
+        found: dict[str, dict[tuple[str, str, str], PlanRow]] = {}
+        for row in self.rows:
+            found.setdefault(row.service, {})[row.country, row.region, row.isp] = row
+        return found

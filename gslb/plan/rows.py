@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from gslb.model.plan import MAX_EDGES, PLAN_SUM, REMOVED, Forced, PlanRow
+from gslb.model.plan import MAX_EDGES, PLAN_SUM, REMOVED, Forced, PlanRow, row_keys
 from gslb.plan.columns import parted, place_in, summed
 from gslb.plan.problem import F64, I64, Groups, Sites
 from gslb.plan.published import MAX_ROWS
@@ -126,7 +126,7 @@ class _Loud:
         finer = (region and row[:2] not in self._with_regions) or (isp and row[:2] not in self._with_isps)
         if not finer or row.demand_bps:
             return False
-        coarser = {(service, country, "", isp), (service, country, "", "")} - {row[:4]}
+        coarser = {(service, *each) for each in row_keys(country, region, isp)} - {row[:4]}
         return not coarser.isdisjoint(self._keys)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gslb.model.plan import DRAIN, FENCE, PLAN_SUM, REMOVED, Forced, Plan, PlanRow
+from gslb.model.plan import DRAIN, FENCE, PLAN_SUM, REMOVED, Forced, Plan, PlanRow, row_keys
 from gslb.plan.columns import parted, summed
 from gslb.plan.problem import F64, I64, GroupKey, Groups, Mask, Sites
 
@@ -78,11 +78,8 @@ def stand(plan: Plan, sites: Sites, leaving: Sequence[str], groups: Groups, pair
 
 
 def _row_of(key: GroupKey, rows: Mapping[_Key, int]) -> int:
-    service, country, region, isp = key
-    for tried in ((service, country, region, isp), (service, country, "", isp), (service, country, "", "")):
-        if (found := rows.get(tried)) is not None:
-            return found
-    return -1
+    service, *view = key
+    return next((rows[(service, *each)] for each in row_keys(*view) if (service, *each) in rows), -1)
 
 
 @dataclass(frozen=True, slots=True)

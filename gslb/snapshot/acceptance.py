@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from gslb.model.plan import PLAN_SUM, Plan, PlanRow
+from gslb.model.plan import PLAN_SUM, Plan, PlanRow, row_found
 from gslb.snapshot import lookups
 from gslb.snapshot.lookups import Arrays
 
@@ -36,8 +36,7 @@ SHIFT: Final = "shift"
 OLDER: Final = "older"
 REASONS: Final = (CHECKSUM, UNREADABLE, SUMS, FENCE, SHIFT, OLDER)
 
-_Key = tuple[str, str, str]
-_ByService = Mapping[str, Mapping[_Key, PlanRow]]
+_ByService = Mapping[str, Mapping[tuple[str, str, str], PlanRow]]
 
 
 class Refusal(NamedTuple):
@@ -103,7 +102,7 @@ def shift(plan: Plan, base: Plan) -> float:
 
 def _met(plan: Plan, base: Plan) -> Iterator[tuple[int, PlanRow | None, PlanRow | None]]:
     """Demand, row of the base and row of the plan, for all keys of either."""
-    ours, theirs = _by_service(plan), _by_service(base)
+    ours, theirs = plan.by_service(), base.by_service()
     for row in plan.rows:
         yield row.demand_bps, _found(theirs, row), row
     for row in base.rows:
@@ -111,24 +110,9 @@ def _met(plan: Plan, base: Plan) -> Iterator[tuple[int, PlanRow | None, PlanRow 
             yield row.demand_bps, row, _found(ours, row)
 
 
-def _by_service(plan: Plan) -> _ByService:
-    found: dict[str, dict[_Key, PlanRow]] = {}
-    for row in plan.rows:
-        found.setdefault(row.service, {})[row.country, row.region, row.isp] = row
-    return found
-
-
 def _found(rows: _ByService, wanted: PlanRow) -> PlanRow | None:
     """The row by which clients go that ``wanted`` is for."""
-    of_service = rows.get(wanted.service, {})
-    for key in (
-        (wanted.country, wanted.region, wanted.isp),
-        (wanted.country, "", wanted.isp),
-        (wanted.country, "", ""),
-    ):
-        if (row := of_service.get(key)) is not None:
-            return row
-    return None
+    return row_found(rows.get(wanted.service, {}), (wanted.country, wanted.region, wanted.isp))
 
 
 def _lost(before: PlanRow, after: PlanRow | None, exempt: set[str]) -> int:

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gslb.model.plan import Plan, PlanRow
+from gslb.model.plan import Plan, PlanRow, row_found
 from gslb.policy import headroom
 from gslb.snapshot import layout, lookups, telling
 from gslb.snapshot.lookups import Arrays
@@ -76,9 +76,7 @@ def next_step_ms(plan: Plan, now_ms: int) -> int | None:
 
 def resolve(arrays: Arrays, plan: Plan) -> Planned:
     """Look up what a plan names, for the catalog with these sections. Takes time in proportion to rows and classes."""
-    by_service: dict[str, dict[_Key, PlanRow]] = {}
-    for row in plan.rows:
-        by_service.setdefault(row.service, {})[row.country, row.region, row.isp] = row
+    by_service = plan.by_service()
     found: dict[int, PlannedPolicy] = {}
     skipped = 0
     services = lookups.service_rows(arrays, by_service)
@@ -163,11 +161,8 @@ def _keys(arrays: Arrays, policy: int) -> list[_Key]:
 
 def _of_class(keys: Sequence[_Key], values: Mapping[_Key, int], filler: int) -> I64:
     """What each class finds by its key."""
-    found = [
-        values.get((country, region, isp), values.get((country, "", isp), values.get((country, "", ""), filler)))
-        for country, region, isp in keys
-    ]
-    return np.array(found, dtype=np.int64)
+    found = [row_found(values, key) for key in keys]
+    return np.array([filler if value is None else value for value in found], dtype=np.int64)
 
 
 class Weighed(NamedTuple):
