@@ -58,7 +58,7 @@ def _simulate(path: Path, out: Path | None, mapping: bool, processes: int, as_js
     world = world_of(scenario, str(path), lambda name: _content(path.parent / name))
     with _bar(scenario) as progress:
         records = comparing.compare(scenario, world, processes, progress)
-    text = report.as_json(scenario, world, records)
+    text = report.as_json(scenario, world, records) if as_json or out is not None else ""
     if out is not None:
         from gslb.simulate.plots import plots
 

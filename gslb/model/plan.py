@@ -55,7 +55,10 @@ def row_keys(country: str, region: str, isp: str) -> tuple[tuple[str, str, str],
 
 def row_found(rows: Mapping[tuple[str, str, str], T], key: tuple[str, str, str]) -> T | None:
     """What viewers of ``key`` find among ``rows`` of one service; None: nothing."""
-    return next((rows[each] for each in row_keys(*key) if each in rows), None)
+    for each in row_keys(*key):
+        if (found := rows.get(each)) is not None:
+            return found
+    return None
 
 
 class Forced(NamedTuple):

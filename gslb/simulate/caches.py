@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gslb.simulate.steered import Answers
+from gslb.simulate.steered import PREFIXES, Answers
 from gslb.simulate.world import World
 
 I64 = npt.NDArray[np.int64]
@@ -80,11 +80,9 @@ def units(world: World, caches: int, prefixes: int, violators: float, rng: np.ra
     for at, view in enumerate(world.client_view[rows].tolist()):
         place[at] = seen.get(view, 0)
         seen[view] = place[at] + 1
-    prefix = (place[:, None] * prefixes + np.arange(prefixes)).reshape(-1) % 256
-    by_plain = np.zeros(len(plain))
-    np.add.at(by_plain, unit_of[world.client_resolver[~ecs]], world.client_share[~ecs])
+    prefix = (place[:, None] * prefixes + np.arange(prefixes)).reshape(-1) % PREFIXES
     share = np.concatenate(
-        [np.repeat(by_plain / caches, caches), np.repeat(world.client_share[rows] / prefixes, prefixes)]
+        [np.repeat(by_resolver[plain] / caches, caches), np.repeat(world.client_share[rows] / prefixes, prefixes)]
     )
     return Units(
         view=np.concatenate(

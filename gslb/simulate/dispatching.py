@@ -20,7 +20,7 @@ from gslb.model.report import StoreState
 from gslb.plan.costs import route_costs
 from gslb.plan.forecast import forecast
 from gslb.plan.history import WINDOW_S, History
-from gslb.plan.problem import NOWHERE, GroupKey, Sites
+from gslb.plan.problem import NOWHERE, UNLIMITED, GroupKey, Sites
 from gslb.plan.round import Candidates, Live, Made, Round, plan_round
 from gslb.simulate.scenario import Scenario
 from gslb.simulate.steered import SERVICE, START_MS, pop_rtt_ms
@@ -115,7 +115,7 @@ class Dispatcher:
             pop_of_edge=self._world.pop_of_edge,
             region_of_pop=np.full(pops, NOWHERE, dtype=np.int64),
             edge_capacity_bps=np.where(alive, capacity, 0),
-            pop_capacity_bps=np.full(pops, (1 << 62) - 1, dtype=np.int64),
+            pop_capacity_bps=np.full(pops, UNLIMITED, dtype=np.int64),
             region_capacity_bps=np.zeros(0, dtype=np.int64),
             usable=alive,
         )

@@ -40,9 +40,8 @@ def struck(failure: Failure, world: World) -> Mask:
     if failure.edge:
         found = np.array([edge.id == failure.edge for edge in world.edges])
     else:
-        found = np.array(
-            [edge.pop == (largest(world) if failure.pop == LARGEST else failure.pop) for edge in world.edges]
-        )
+        pop = largest(world) if failure.pop == LARGEST else failure.pop
+        found = np.array([edge.pop == pop for edge in world.edges])
     if not found.any():
         raise ValueError(f"a failure is of {failure.edge or failure.pop!r}, and the world has no such thing")
     return found

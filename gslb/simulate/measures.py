@@ -75,9 +75,13 @@ def waiting(record: Record) -> float:
 
 def utilisation(record: Record) -> F64:
     """Load over capacity, (M, E), in the mean of each minute."""
-    whole = len(record.load_bps) // MINUTE_S * MINUTE_S
-    by_minute = record.load_bps[:whole].reshape(-1, MINUTE_S, len(record.edges)).mean(axis=1, dtype=np.float64)
-    found: F64 = by_minute / record.capacity_bps
+    return by_minute(record.load_bps) / record.capacity_bps
+
+
+def by_minute(values: npt.NDArray[Any]) -> F64:
+    """Means of whole minutes of what is told by second; further axes stay."""
+    whole = len(values) // MINUTE_S * MINUTE_S
+    found: F64 = values[:whole].reshape(-1, MINUTE_S, *values.shape[1:]).mean(axis=1, dtype=np.float64)
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gslb.simulate import measures
-from gslb.simulate.record import MINUTE_S, Record
+from gslb.simulate.record import Record
 
 COLOURS: Final = {"ours": "#1f6f8b", "local-spill": "#d98032", "geo-round-robin": "#8a6fae", "nearest": "#7d8790"}
 _INK, _RULE = "#22303a", "#dfe5e9"
@@ -71,10 +71,8 @@ def _fullest(axes: Any, record: Record, line: dict[str, Any]) -> None:
 
 
 def _overload(axes: Any, record: Record, line: dict[str, Any]) -> None:
-    over = record.overload_bps / np.maximum(record.demand_bps, 1.0)
-    whole = len(over) // MINUTE_S * MINUTE_S
-    by_minute = over[:whole].reshape(-1, MINUTE_S).mean(axis=1)
-    axes.plot(np.arange(len(by_minute)), by_minute * 100, **line)
+    over = measures.by_minute(record.overload_bps / np.maximum(record.demand_bps, 1.0))
+    axes.plot(np.arange(len(over)), over * 100, **line)
     axes.set(xlabel="minutes", ylabel="%")
 
 

@@ -95,12 +95,16 @@ class Recorder:
         self.rounds: list[RoundRecord] = []
 
     def second(self, now_s: int, load_bps: F64, **values: float) -> None:
-        """Keep a second."""
-        at = now_s - self.begin_s
-        if at >= 0:
-            self.load_bps[at] = load_bps
+        """Keep the load of a second, and count ``values``."""
+        if now_s >= self.begin_s:
+            self.load_bps[now_s - self.begin_s] = load_bps
+        self.count(now_s, **values)
+
+    def count(self, now_s: int, **values: float) -> None:
+        """Add to what is kept of a second."""
+        if now_s >= self.begin_s:
             for name, value in values.items():
-                self.by_second[name][at] += value
+                self.by_second[name][now_s - self.begin_s] += value
 
     def minute(self, now_s: int, rtt_ms: F64, rate_bps: F64, intended: F64, churn: float) -> None:
         """Keep a minute: round-trip times of sessions with their rates, and the rest."""

@@ -8,10 +8,11 @@ from html import escape
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from gslb import __version__
 from gslb.simulate import measures
-from gslb.simulate.record import MINUTE_S, Record
+from gslb.simulate.record import Record
 from gslb.simulate.scenario import POP, Scenario
 from gslb.simulate.world import World
 
@@ -133,10 +134,8 @@ def _world(world: World) -> dict[str, int]:
 
 
 def _series(record: Record) -> dict[str, Any]:
-    whole = record.seconds // MINUTE_S * MINUTE_S
-
-    def by_minute(values: Any) -> list[int]:
-        found: list[int] = np.rint(values[:whole].reshape(-1, MINUTE_S).mean(axis=1)).astype(np.int64).tolist()
+    def by_minute(values: npt.NDArray[np.float64]) -> list[int]:
+        found: list[int] = np.rint(measures.by_minute(values)).astype(np.int64).tolist()
         return found
 
     return {

@@ -21,7 +21,7 @@ from gslb.simulate.failing import conditions
 from gslb.simulate.policies import KINDS, Kind
 from gslb.simulate.record import MINUTE_S, Record, Recorder, RoundRecord
 from gslb.simulate.scenario import Scenario
-from gslb.simulate.sessions import Arrivals, Asking, Crowd, Flash, Habits, Watching
+from gslb.simulate.sessions import Arrivals, Asking, Crowd, Flash, Habits, Watching, popularity
 from gslb.simulate.steered import START_MS, Servers
 from gslb.simulate.telemetry import Agents, Condition
 from gslb.simulate.world import World
@@ -120,7 +120,8 @@ class _Run:
             self._break_off(now_s, condition.dead & ~self._dead)
         self._dead = condition.dead
         arrivals = self._asking(self._crowd.arriving(now_s))
-        self._count_affected(now_s, arrivals)
+        if self._affected.size and not self._dead.any():  # once the edge is back nobody is affected any more
+            self._affected = np.zeros(0, dtype=np.bool_)
         self._place(arrivals, now_s, counts=True)
         for again in self._waiting.pop(now_s, ()):
             self._waiting_bps -= float(again.rate_bps.sum())
@@ -142,8 +143,7 @@ class _Run:
 
     def record(self) -> Record:
         """What has been recorded."""
-        popularity = 1.0 / np.arange(1, self._scenario.demand.streams + 1) ** self._scenario.demand.zipf
-        by_name = float(np.square(popularity / popularity.sum()).sum())
+        by_name = float(np.square(popularity(self._scenario.demand.streams, self._scenario.demand.zipf)).sum())
         rates = np.array(self._scenario.demand.rates_bps, dtype=np.float64)
         kept = self._recorder
         return Record(
@@ -180,12 +180,10 @@ class _Run:
         self._watching.begin(asking.take(found), edge[found])
         if len(found) < len(edge):
             self._wait(asking.take(np.flatnonzero(~lives)), now_s + RETRY_S)
-        self._recorder.second(now_s, self._watching.load_bps, begun=len(found), failed=len(edge) - len(found))
+        self._recorder.count(now_s, begun=len(found), failed=len(edge) - len(found))
         if counts and self._affected.size:
             hit = self._affected[asking.cell]
-            self._recorder.second(
-                now_s, self._watching.load_bps, affected=int(hit.sum()), moved=int((hit & lives).sum())
-            )
+            self._recorder.count(now_s, affected=int(hit.sum()), moved=int((hit & lives).sum()))
 
     def _wait(self, asking: Asking, until_s: int) -> None:
         self._waiting.setdefault(until_s, []).append(asking)
@@ -203,11 +201,6 @@ class _Run:
         hit = (known >= 0) & dying[np.maximum(known, 0)]
         violates = np.repeat(self._units.violates, self._scenario.demand.streams)
         self._affected = hit & ~violates
-
-    def _count_affected(self, now_s: int, arrivals: Asking) -> None:
-        """After the edge is back nobody is affected any more."""
-        if self._affected.size and not self._dead.any():
-            self._affected = np.zeros(0, dtype=np.bool_)
 
     def _push(self, now_s: int, condition: Condition) -> None:
         self._agents.push(now_s, np.maximum(self._watching.load_bps, 0.0), condition)

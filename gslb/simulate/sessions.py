@@ -18,7 +18,6 @@ Mask = npt.NDArray[np.bool_]
 
 LONGEST_S: Final = 4 * 3600
 """No session is longer."""
-_DAY_S: Final = 86_400
 _PEAK_H: Final = 20.5
 """Local time of day at which most watch."""
 _REFRESH_S: Final = 10
@@ -70,6 +69,13 @@ class Habits:
         return float(np.mean(self.rates_bps))
 
 
+def popularity(streams: int, zipf: float) -> F64:
+    """The part of all sessions that each stream has, the most popular first."""
+    weight = 1.0 / np.arange(1, streams + 1) ** zipf
+    found: F64 = weight / weight.sum()
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Arrivals:
     """Sessions that begin. ``row`` is a position of `World.client_*`, ``part`` 0–1 tells its clients apart."""
@@ -92,8 +98,7 @@ class Crowd:
         self._habits = habits
         self._share, self._offset_h = share, utc_offset_h
         self._seed = seed
-        popularity = 1.0 / np.arange(1, habits.streams + 1) ** habits.zipf
-        self._streams = np.cumsum(popularity / popularity.sum())
+        self._streams = np.cumsum(popularity(habits.streams, habits.zipf))
         self._rates = np.array(habits.rates_bps)
         self._mu = np.log(habits.mean_s) - habits.sigma**2 / 2
         self._stands_until_s = -1
