@@ -98,11 +98,6 @@ class NetworkReader:
     _network: Network | None = field(default=None)
     _refused: str = ""
 
-    @property
-    def known(self) -> Network | None:
-        """What was read last."""
-        return self._network
-
     def read(self) -> Network:
         """The network by the files that are there now, or, while those have errors, as it was before. Raises
         `GslbError` where there is none before."""

@@ -20,12 +20,11 @@ from gslb.model.dispatch import NodeRules
 from gslb.model.override import KIND_DRAIN, KIND_PIN, Override
 from gslb.model.plan import DOWN, DRAIN
 from gslb.model.report import StoreState
+from gslb.plan.feedback import UNKNOWN
 from gslb.plan.problem import F64, I64, NOWHERE, UNLIMITED, GroupKey, Mask, Sites
 from gslb.plan.round import Live
 from gslb.plan.schedule import maintenance_capacity
 from gslb.policy import override as overriding
-
-UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,8 @@ class Standing:
 def standing(network: Network, state: StoreState, clock_ms: int) -> Standing:
     """How the edges are at ``clock_ms`` of the store's clock."""
     sites = sites_of(network)
-    judged = _judged(network, state)
+    verdicts = _verdicts(network, state)
+    judged = _judged(network, verdicts)
     factor = maintenance_capacity(network.intent.events, sites, clock_ms / 1000)
     factor = factor * _ordered(network, state, clock_ms // 1000)
     leaving = tuple(judged[at] or ("" if part > 0 else DRAIN) for at, part in enumerate(factor.tolist()))
@@ -59,10 +59,9 @@ def standing(network: Network, state: StoreState, clock_ms: int) -> Standing:
         sites.edge_capacity_bps >= UNLIMITED, UNLIMITED, sites.edge_capacity_bps.astype(np.float64) * factor
     ).astype(np.int64)
     capacity[~usable] = 0
-    fresh = judged_fresh(network, state)
     load = [
         report.load_bps if report is not None and known and (report.load_bps or report.capacity_bps) else UNKNOWN
-        for report, known in zip(reports, fresh, strict=True)
+        for report, known in zip(reports, _fresh(verdicts), strict=True)
     ]
     return Standing(
         replace(sites, edge_capacity_bps=capacity, usable=usable), Live(leaving, np.array(load, dtype=np.int64)), usable
@@ -118,15 +117,13 @@ def barred(
     return found
 
 
-def judged_fresh(network: Network, state: StoreState) -> Sequence[bool]:
+def _fresh(found: health.Judged) -> Sequence[bool]:
     """Whether what an edge reported is its state now, and not one from before it fell silent."""
-    found = _verdicts(network, state)
     best = np.minimum(found.verdict4, found.verdict6)
     return [bool(each) for each in (best != health.VERDICT_UNKNOWN) & found.said & ~found.gone & ~found.held]
 
 
-def _judged(network: Network, state: StoreState) -> list[str]:
-    found = _verdicts(network, state)
+def _judged(network: Network, found: health.Judged) -> list[str]:
     reasons = {health.VERDICT_DOWN: DOWN, health.VERDICT_DRAIN: DRAIN}
     told = []
     for at, edge in enumerate(network.edges):

@@ -219,10 +219,10 @@ class _Choice:
             room = self._room.reshape(-1)[cell[order]]
             full = sum_before(cell[order], bps[order]) + bps[order] > room
             fits[which[order][full]] = False
-        self._give(which, pair, row, fits[which])
+        self._give(pair, row, fits[which])
         return fits
 
-    def _give(self, which: I64, pair: I64, row: I64, given: Mask) -> None:
+    def _give(self, pair: I64, row: I64, given: Mask) -> None:
         for node in self._nodes:
             np.add.at(self._room, (self._loss.pop[row[given]], node[pair[given]]), -self._loss.bps[row[given]])
 
@@ -239,4 +239,4 @@ class _Choice:
         best = order[np.searchsorted(of[order], np.arange(len(groups)))]
         chosen[groups] = option[best]
         which, pair, row = self._entries(groups, option[best])
-        self._give(which, pair, row, np.ones(len(which), np.bool_))
+        self._give(pair, row, np.ones(len(pair), np.bool_))

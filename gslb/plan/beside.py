@@ -27,9 +27,9 @@ MAX_COST: Final = 1e15
 
 _MAX_AGE_S: Final = 1e10
 _MAX_FACTOR: Final = 1_000_000
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAME_RULE: Final = "is not a name of 1 to 63 letters, digits, dots, hyphens and underscores"
 _WORD_RULE: Final = "is not a word of small letters"
 
@@ -59,13 +59,13 @@ def inputs(told: Mapping[str, Any], fault: Fault) -> dict[str, PlanInput]:
     found = {}
     for name, each in _mappings(told, "inputs", MAX_INPUTS, fault):
         place = f"inputs[{quoted(name)}]"
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             fault(place, _NAME_RULE)
         age_s: Any = each.get("age_s")
         if not is_number(age_s, _MAX_AGE_S) or age_s < 0:
             fault(f"{place}.age_s", f"{quoted(age_s)} is not an age in seconds")
         sha256 = each.get("sha256", "")
-        if not isinstance(sha256, str) or (sha256 and not _SHA256.fullmatch(sha256)):
+        if not isinstance(sha256, str) or (sha256 and not SHA256.fullmatch(sha256)):
             fault(f"{place}.sha256", f"{quoted(sha256)} is not 64 hexadecimal digits")
         found[name] = PlanInput(age_s, sha256)
     return found
@@ -76,7 +76,7 @@ def forced(told: Mapping[str, Any], fault: Fault) -> tuple[Forced, ...]:
     found = []
     for place, each in _list(told, "forced", MAX_FORCED, fault):
         edge, reason, bps = each.get("edge"), each.get("reason"), each.get("bps", 0)
-        if not isinstance(edge, str) or (edge and not _NAME.fullmatch(edge)):
+        if not isinstance(edge, str) or (edge and not NAME.fullmatch(edge)):
             fault(f"{place}.edge", f"{quoted(edge)} {_NAME_RULE}, nor empty")
         if not isinstance(reason, str) or not _WORD.fullmatch(reason):
             fault(f"{place}.reason", f"{quoted(reason)} {_WORD_RULE}")
@@ -90,7 +90,7 @@ def edges(told: Mapping[str, Any], fault: Fault) -> dict[str, PlannedEdge]:
     found = {}
     for name, each in _mappings(told, "edges", MAX_PLANNED, fault):
         place = f"edges[{quoted(name)}]"
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             fault(place, _NAME_RULE)
         planned = PlannedEdge(
             each.get("projected_bps", -1), each.get("background_bps", 0), each.get("factor_milli", 1000)
@@ -111,7 +111,7 @@ def caps(told: Mapping[str, Any], fault: Fault) -> tuple[BindingCap, ...]:
         price: Any = each.get("price")
         if not isinstance(kind, str) or not _WORD.fullmatch(kind):
             fault(f"{place}.kind", f"{quoted(kind)} {_WORD_RULE}")
-        if not isinstance(name, str) or (name and not _NAME.fullmatch(name)):
+        if not isinstance(name, str) or (name and not NAME.fullmatch(name)):
             fault(f"{place}.name", f"{quoted(name)} {_NAME_RULE}, nor empty")
         capacity_bps = each.get("capacity_bps")
         if not is_whole(capacity_bps, 1 << 62):
@@ -140,7 +140,7 @@ def costs(told: Mapping[str, Any], rows: int, fault: Fault) -> Sequence[Sequence
         faulty = False
         for at, each in enumerate(found):
             if not isinstance(each, list | tuple) or not all(is_number(cost, MAX_COST) for cost in each):
-                fault(f"costs[{at}]", f"{_listed(each)} is not a list of costs")
+                fault(f"costs[{at}]", f"{listed(each)} is not a list of costs")
                 faulty = True
         if not faulty:
             return list(found)
@@ -167,7 +167,7 @@ def _is_per_row(found: object, key: str, rows: int, fault: Fault) -> bool:
 def _mappings(told: Mapping[str, Any], key: str, most: int, fault: Fault) -> list[tuple[str, Mapping[str, Any]]]:
     value = told.get(key, {})
     if not isinstance(value, dict):
-        fault(key, f"{_listed(value)} is not a mapping")
+        fault(key, f"{listed(value)} is not a mapping")
         return []
     if len(value) > most:
         fault(key, f"has {len(value)} keys; at most {most} are read")
@@ -177,7 +177,7 @@ def _mappings(told: Mapping[str, Any], key: str, most: int, fault: Fault) -> lis
         if isinstance(each, dict):
             found.append((name, each))
         else:
-            fault(f"{key}[{quoted(name)}]", f"{_listed(each)} is not a mapping")
+            fault(f"{key}[{quoted(name)}]", f"{listed(each)} is not a mapping")
     return found
 
 
@@ -194,7 +194,7 @@ def _list(told: Mapping[str, Any], key: str, most: int, fault: Fault) -> list[tu
         if isinstance(each, dict):
             found.append((f"{key}[{at}]", each))
         else:
-            fault(f"{key}[{at}]", f"{_listed(each)} is not a mapping")
+            fault(f"{key}[{at}]", f"{listed(each)} is not a mapping")
     return found
 
 
@@ -203,5 +203,6 @@ def _rate(place: str, value: object, fault: Fault) -> None:
         fault(place, f"{quoted(value)} is not a rate in bits per second")
 
 
-def _listed(value: object) -> str:
+def listed(value: object) -> str:
+    """A value as faults name it."""
     return f"a list of {len(value)}" if isinstance(value, list | tuple) else quoted(value)

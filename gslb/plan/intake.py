@@ -158,7 +158,6 @@ def _units(history: History, rows: I64, streams: Sequence[Stream]) -> Iterator[F
         expected += stream.demand_bps * np.outer(_within(history, stream)[rows], seen)
     wrong[:, leaps] &= demand[:, leaps] > TIMES * reference[leaps] + GONE * expected
     told = 0
-    told = 0
     for at in checked:
         for column in np.flatnonzero(wrong[at]).tolist():
             told += 1

@@ -105,7 +105,7 @@ def optimize(sites: Sites, groups: Groups, arcs: Arcs, rules: DispatchRules, clo
     parts = _parts(tree, slopes, loads, float(np.dot(found.flow_bps, cost)), rules.churn * moved)
     own = _network_cost(tree, slopes, loads)
     bound = found.dual_bound + own - rules.churn * new / BPS_PER_MBPS
-    levels = _levels(tree, slopes, rules, loads, found.price)
+    levels = _levels(tree, rules, loads, found.price)
     return Solution(
         flow, groups.demand_bps - served, *levels, edge_price=tree.down(found.price), moved_bps=moved, parts=parts,
         dual_bound=bound, build_s=found.built_s - begun, solve_s=solved - found.built_s,
@@ -149,9 +149,7 @@ def _network_cost(tree: Tree, slopes: Slopes, loads: I64) -> float:
     return _parts(alone, slopes, loads[root], 0.0, 0.0).total + minima
 
 
-def _levels(
-    tree: Tree, slopes: Slopes, rules: DispatchRules, loads: I64, price: F64
-) -> tuple[Level, Level, Level, Level]:
+def _levels(tree: Tree, rules: DispatchRules, loads: I64, price: F64) -> tuple[Level, Level, Level, Level]:
     over = np.maximum(loads - tree.hard_bps, 0)
     price = price.copy()
     above = loads[-1] >= np.array([tree.knee_bps[-1], tree.hard_bps[-1]])

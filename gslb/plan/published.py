@@ -19,9 +19,10 @@ import zstandard
 
 from gslb.errors import FaultyError
 from gslb.model.geography import CONTINENT_OF
-from gslb.model.jsontext import decoded, is_whole, quoted
+from gslb.model.jsontext import decoded, is_whole
 from gslb.model.plan import MAX_EDGES, PLAN_SUM, Plan, PlanRow
 from gslb.plan import beside
+from gslb.plan.beside import NAME, SHA256, listed
 
 FORMAT: Final = 1
 MAX_TEXT: Final = 32 << 20
@@ -35,10 +36,8 @@ _MAX_MS: Final = (1 << 53) - 1
 _LEVEL: Final = 6
 _WINDOW: Final = MAX_TEXT  # memory that unpacking may take
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SERVICE: Final = re.compile(r"[!-@\[-~]{1,1020}\.")
 _REGION: Final = re.compile(r"[A-Z0-9]{0,3}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAME_RULE: Final = "1 to 63 letters, digits, dots, hyphens and underscores, beginning with a letter or digit"
 _TIMES: Final = ("issued_at_ms", "effective_at_ms", "hold_until_ms")
 _COLUMNS: Final = "service, country, region, isp, weights, backups"
@@ -49,7 +48,7 @@ class PlanError(FaultyError):
 
     def __init__(self, version: str, faults: Iterable[tuple[str, str]]) -> None:
         self.version = version
-        super().__init__(f"plan {_quoted(version)}" if version else "plan", faults)
+        super().__init__(f"plan {listed(version)}" if version else "plan", faults)
 
 
 def read(data: bytes, sha256: str) -> Plan:
@@ -58,7 +57,7 @@ def read(data: bytes, sha256: str) -> Plan:
     Raises `PlanError` with the first `MAX_FAULTS` faults, each with its place: ``rows[3].weights``.
     """
     if hashlib.sha256(data).hexdigest() != sha256:
-        reason = "differs from that of the data" if _SHA256.fullmatch(sha256) else "is not 64 hexadecimal digits"
+        reason = "differs from that of the data" if SHA256.fullmatch(sha256) else "is not 64 hexadecimal digits"
         raise PlanError("", [("sha256", reason)])
     return _Reading(_decoded(_unpacked(data))).plan()
 
@@ -84,7 +83,7 @@ def check(plan: Plan) -> None:
 
 def is_version(text: str) -> bool:
     """Whether a plan may be named so."""
-    return _NAME.fullmatch(text) is not None
+    return NAME.fullmatch(text) is not None
 
 
 def _mapping(plan: Plan) -> dict[str, Any]:
@@ -115,7 +114,7 @@ class _Reading:
     def plan(self) -> Plan:
         found = self._told.get("format")
         if found != FORMAT or isinstance(found, bool):
-            raise PlanError("", [("format", f"{_quoted(found)} is not {FORMAT}, the one that this version reads")])
+            raise PlanError("", [("format", f"{listed(found)} is not {FORMAT}, the one that this version reads")])
         try:
             plan = self._plan()
         except _FullError:
@@ -126,13 +125,13 @@ class _Reading:
 
     def _plan(self) -> Plan:
         version = self._told.get("version")
-        if isinstance(version, str) and _NAME.fullmatch(version):
+        if isinstance(version, str) and NAME.fullmatch(version):
             self._version = version
         else:
-            self._fault("version", f"{_quoted(version)} is not a name: {_NAME_RULE}")
+            self._fault("version", f"{listed(version)} is not a name: {_NAME_RULE}")
         base = self._told.get("base", "")
-        if not isinstance(base, str) or (base and not _NAME.fullmatch(base)):
-            self._fault("base", f"{_quoted(base)} is neither empty nor a name: {_NAME_RULE}")
+        if not isinstance(base, str) or (base and not NAME.fullmatch(base)):
+            self._fault("base", f"{listed(base)} is neither empty nor a name: {_NAME_RULE}")
         times = [self._time(key) for key in _TIMES]
         for (before, early), (key, late) in pairwise(zip(_TIMES, times, strict=True)):
             if early is not None and late is not None and late < early:
@@ -158,13 +157,13 @@ class _Reading:
         value = self._told.get(key)
         if is_whole(value, _MAX_MS):
             return int(self._told[key])
-        self._fault(key, f"{_quoted(value)} is not a time in ms since 1970" if key in self._told else "is missing")
+        self._fault(key, f"{listed(value)} is not a time in ms since 1970" if key in self._told else "is missing")
         return None
 
     def _rows(self) -> tuple[PlanRow, ...]:
         told = self._told.get("rows")
         if not isinstance(told, list):
-            self._fault("rows", f"{_quoted(told)} is not a list" if "rows" in self._told else "is missing")
+            self._fault("rows", f"{listed(told)} is not a list" if "rows" in self._told else "is missing")
             return ()
         if len(told) > MAX_ROWS:
             self._fault("rows", f"has {len(told)} rows; at most {MAX_ROWS} are read")
@@ -175,7 +174,7 @@ class _Reading:
         found = []
         for at, row in enumerate(told):
             if not isinstance(row, list) or len(row) != 6:
-                self._fault(f"rows[{at}]", f"{_quoted(row)} is not a list of {_COLUMNS}")
+                self._fault(f"rows[{at}]", f"{listed(row)} is not a list of {_COLUMNS}")
                 continue
             key = self._key(at, row)
             first = places.setdefault(key, at)
@@ -195,15 +194,15 @@ class _Reading:
         service, country, region, isp = row[:4]
         if not isinstance(service, str) or not _SERVICE.fullmatch(service):
             rule = "the name of a service in lower case with its final dot, such as pull.live.example."
-            self._fault(f"rows[{at}].service", f"{_quoted(service)} is not {rule}")
+            self._fault(f"rows[{at}].service", f"{listed(service)} is not {rule}")
         if not isinstance(country, str) or (country and country not in CONTINENT_OF):
-            self._fault(f"rows[{at}].country", f"{_quoted(country)} is neither empty nor a country, such as CN")
+            self._fault(f"rows[{at}].country", f"{listed(country)} is neither empty nor a country, such as CN")
         if not isinstance(region, str) or not _REGION.fullmatch(region):
-            self._fault(f"rows[{at}].region", f"{_quoted(region)} is neither empty nor a region, such as SH")
+            self._fault(f"rows[{at}].region", f"{listed(region)} is neither empty nor a region, such as SH")
         elif region and not country:
             self._fault(f"rows[{at}].region", "has no country")
-        if not isinstance(isp, str) or (isp and not _NAME.fullmatch(isp)):
-            self._fault(f"rows[{at}].isp", f"{_quoted(isp)} is neither empty nor a name: {_NAME_RULE}")
+        if not isinstance(isp, str) or (isp and not NAME.fullmatch(isp)):
+            self._fault(f"rows[{at}].isp", f"{listed(isp)} is neither empty nor a name: {_NAME_RULE}")
         service, country, region, isp = (self._one(str(each)) for each in (service, country, region, isp))
         return service, country, region, isp
 
@@ -234,26 +233,26 @@ class _Reading:
 
     def _primaries(self, place: str, told: object) -> tuple[tuple[str, int], ...]:
         if not isinstance(told, list) or not 1 <= len(told) <= MAX_EDGES:
-            self._fault(place, f"{_quoted(told)} is not a list of 1 to {MAX_EDGES} pairs of edge and weight")
+            self._fault(place, f"{listed(told)} is not a list of 1 to {MAX_EDGES} pairs of edge and weight")
             return ()
         found: dict[str, int] = {}
         before = len(self._faults)
         for at, pair in enumerate(told):
             if not isinstance(pair, list) or len(pair) != 2:
-                self._fault(f"{place}[{at}]", f"{_quoted(pair)} is not a pair of edge and weight")
+                self._fault(f"{place}[{at}]", f"{listed(pair)} is not a pair of edge and weight")
                 continue
             edge, weight = pair
             if self._edge(f"{place}[{at}]", edge, found):
                 found[self._edges.setdefault(edge, edge)] = weight
             if not is_whole(weight, PLAN_SUM):
-                self._fault(f"{place}[{at}]", f"{_quoted(weight)} is not a whole number from 0 to {PLAN_SUM}")
+                self._fault(f"{place}[{at}]", f"{listed(weight)} is not a whole number from 0 to {PLAN_SUM}")
         if len(self._faults) == before and (total := sum(found.values())) != PLAN_SUM:
             self._fault(place, f"sum to {total}, not to {PLAN_SUM}")
         return tuple(found.items())
 
     def _backups(self, place: str, told: object, primaries: set[str]) -> tuple[str, ...]:
         if not isinstance(told, list) or len(told) > MAX_EDGES:
-            self._fault(place, f"{_quoted(told)} is not a list of at most {MAX_EDGES} edges")
+            self._fault(place, f"{listed(told)} is not a list of at most {MAX_EDGES} edges")
             return ()
         found: dict[str, int] = {}
         for at, edge in enumerate(told):
@@ -262,10 +261,10 @@ class _Reading:
         return tuple(found)
 
     def _edge(self, place: str, edge: object, others: Iterable[str]) -> bool:
-        if not isinstance(edge, str) or not _NAME.fullmatch(edge):
-            self._fault(place, f"{_quoted(edge)} is not a name: {_NAME_RULE}")
+        if not isinstance(edge, str) or not NAME.fullmatch(edge):
+            self._fault(place, f"{listed(edge)} is not a name: {_NAME_RULE}")
         elif edge in others:
-            self._fault(place, f"{_quoted(edge)} stands in the row already")
+            self._fault(place, f"{listed(edge)} stands in the row already")
         else:
             return True
         return False
@@ -301,9 +300,5 @@ def _decoded(text: bytes) -> Mapping[str, Any]:
     except ValueError as error:
         raise PlanError("", [("", str(error))]) from None
     if not isinstance(found, dict):
-        raise PlanError("", [("", f"{_quoted(found)} is not a mapping")])
+        raise PlanError("", [("", f"{listed(found)} is not a mapping")])
     return found
-
-
-def _quoted(value: object) -> str:
-    return f"a list of {len(value)}" if isinstance(value, list | tuple) else quoted(value)

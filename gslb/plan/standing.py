@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gslb.model.plan import DRAIN, FENCE, PLAN_SUM, REMOVED, Forced, Plan, PlanRow, row_keys
+from gslb.model.plan import DRAIN, FENCE, PLAN_SUM, REMOVED, Forced, Plan, row_keys
 from gslb.plan.columns import parted, summed
 from gslb.plan.problem import F64, I64, GroupKey, Groups, Mask, Sites
 
@@ -57,9 +57,9 @@ def stand(plan: Plan, sites: Sites, leaving: Sequence[str], groups: Groups, pair
     had = np.flatnonzero(of_group >= 0)
     names: dict[str, int] = {name: at for at, name in enumerate(sites.edges)}
     spoken = [plan.rows[at] for at in of_group[had].tolist()]
-    primaries = _entries(spoken, had, [[edge for edge, _ in row.primaries] for row in spoken], names)
+    primaries = _entries(had, [[edge for edge, _ in row.primaries] for row in spoken], names)
     weight = np.array([each for row in spoken for _, each in row.primaries], dtype=np.float64) / PLAN_SUM
-    backups = _entries(spoken, had, [row.backups for row in spoken], names)
+    backups = _entries(had, [row.backups for row in spoken], names)
     count, edges = len(groups.keys), max(len(names), 1)
     keys = pairs.group * edges + pairs.edge
     at, there = _places(keys, primaries, edges, len(sites.edges))
@@ -90,7 +90,7 @@ class _Entries:
     edge: I64
 
 
-def _entries(rows: Sequence[PlanRow], group: I64, named: Sequence[Sequence[str]], names: dict[str, int]) -> _Entries:
+def _entries(group: I64, named: Sequence[Sequence[str]], names: dict[str, int]) -> _Entries:
     sizes = np.array([len(each) for each in named], dtype=np.int64)
     edge = [names.setdefault(name, len(names)) for each in named for name in each]
     return _Entries(np.repeat(group, sizes), np.array(edge, dtype=np.int64))

@@ -26,8 +26,6 @@ DISPATCH = "dispatch.yaml"
 EVENTS = "events.yaml"
 RESERVED = (EDGES, ISPS, "slo.yaml", DISPATCH, "contracts.yaml", EVENTS)
 """Names that no zone may have."""
-PLANNING = (DISPATCH, EVENTS)
-"""Files that act on published plans alone: no catalog depends on them."""
 MAX_ZONES = 65535
 
 M = TypeVar("M", bound=Model)
