@@ -82,9 +82,10 @@ class Network:
         return self.rules.price
 
 
-def read(zones: Path, data: Path, state: Path | None = None) -> Network:
+def read(zones: Path, data: Path) -> Network:
     """Read both folders. Raises `ConfigErrors` with all their faults."""
-    return _network(_sources(zones, data, state), zones)
+    sources = read_sources(zones, data)
+    return _network(sources, zones, _digest(sources))
 
 
 @dataclass(slots=True)
@@ -101,13 +102,13 @@ class NetworkReader:
     def read(self) -> Network:
         """The network by the files that are there now, or, while those have errors, as it was before. Raises
         `GslbError` where there is none before."""
-        sources = _sources(self.zones, self.data, self.state)
+        sources = read_sources(self.zones, self.data, state=self.state)
         digest = _digest(sources)
         if self._network is not None and self._network.sha256 == digest:
             self.fault = self._refused = ""
         elif self._network is None or digest != self._refused:
             try:
-                self._network = _network(sources, self.zones)
+                self._network = _network(sources, self.zones, digest)
                 self.fault = self._refused = ""
             except GslbError as error:
                 self.fault, self._refused = str(error), digest
@@ -133,17 +134,13 @@ def planned_of(intent: Intent, edges: Sequence[Edge]) -> dict[str, Planned]:
     return found
 
 
-def _sources(zones: Path, data: Path, state: Path | None) -> Sources:
-    return read_sources(zones, data, state=state)
-
-
 def _digest(sources: Sources) -> str:
     text = "".join(f"{digest} {name}\n" for name, digest in sorted(sources.digests.items()) if name != _NOT_READ)
     faults = "".join(f"{error}\n" for error in sources.findings.errors)
     return hashlib.sha256((text + faults).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _network(sources: Sources, zones: Path) -> Network:
+def _network(sources: Sources, zones: Path, sha256: str) -> Network:
     findings = Findings()
     findings.errors += sources.findings.errors
     tables = {path: text for path, text in sources.tables.items() if path != sources.shown.get(_NOT_READ)}
@@ -164,5 +161,5 @@ def _network(sources: Sources, zones: Path) -> Network:
         files.rtt,
         Whereabouts.of(geography.views),
         files.layers,
-        _digest(sources),
+        sha256,
     )

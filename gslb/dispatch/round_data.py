@@ -25,16 +25,11 @@ def as_data(done: Done) -> dict[str, Any]:
             "pop": edge.pop,
             "projected_bps": plan.edges[edge.id].projected_bps,
             "background_bps": plan.edges[edge.id].background_bps,
-            "capacity_bps": network_bps or None,
+            "capacity_bps": edge.capacity_bps or None,
             "factor": plan.edges[edge.id].factor_milli / 1000,
             "projection_error": None if np.isnan(surprise) else round(float(surprise), 4),
         }
-        for edge, network_bps, surprise in zip(
-            done.network.edges,
-            (edge.capacity_bps for edge in done.network.edges),
-            report.surprise.tolist(),
-            strict=True,
-        )
+        for edge, surprise in zip(done.network.edges, report.surprise.tolist(), strict=True)
         if edge.id in plan.edges
     ]
     found["caps"] = [each._asdict() for each in plan.caps]

@@ -174,11 +174,7 @@ class _Work:
 
     def _load(self, more: F64 | None = None) -> F64:
         """What each node carries; with ``more`` leaving."""
-        load = np.zeros(self._tree.nodes)
-        load[: self._tree.edges] = self._still + summed(self._moves.edge, self.flow(more), self._tree.edges)
-        for first, end in self._tree.levels():
-            np.add.at(load, self._tree.parent[first:end], load[first:end])
-        return load
+        return self._tree.loads(self._still + summed(self._moves.edge, self.flow(more), self._tree.edges))
 
     def _saves(self) -> F64:
         """What a Mbps saves that leaves each pair."""

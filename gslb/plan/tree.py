@@ -7,10 +7,14 @@ What a node carries costs, in currency per month with loads in Mbps: ``shortfall
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from gslb.plan.problem import F64, I64, NOWHERE, UNLIMITED, Sites
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,9 @@ class Tree:
         """How many there are; the network is the last."""
         return len(self.parent)
 
-    def loads(self, edge_load_bps: I64) -> I64:
+    def loads(self, edge_load_bps: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """What each node carries when edges carry this."""
-        load = np.zeros(self.nodes, np.int64)
+        load = np.zeros(self.nodes, edge_load_bps.dtype)
         load[: self.edges] = edge_load_bps
         for first, end in self.levels():
             np.add.at(load, self.parent[first:end], load[first:end])

@@ -43,11 +43,10 @@ from gslb.server.publishing import Publishing
 from gslb.server.refusal import Refused
 from gslb.server.reports import Reports
 from gslb.server.status import ReloadStatus, Status
+from gslb.store.admin_port import CLOCK, SHA256
 
 CODES = {"ok": 200, "pending": 409, "failed": 422, "starting": 503}
 """The HTTP code of what a reload came to."""
-CLOCK = "gslb-clock-ms"
-SHA256 = "gslb-sha256"
 
 _NO_TOKEN = "the admin token is missing or wrong"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

@@ -12,12 +12,12 @@ from gslb.model.jsontext import decoded, is_whole
 from gslb.plan import published
 from gslb.plan.published import PlanError
 from gslb.server.refusal import Refused, told_faults
+from gslb.store.admin_plans import CURRENT
 from gslb.store.interface import Outcome, Publisher, StoreError
 
 MAX_BODY = 16 << 20
 """Bytes of the longest plan that is taken, packed."""
 MAX_ORDER = 8192
-CURRENT = "current"
 """Stands for the version that counts."""
 
 

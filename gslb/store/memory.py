@@ -23,8 +23,6 @@ from gslb.store.interface import EXPIRE_MS, OVERRIDE_KEPT_S, Freeze, Lease, Outc
 MAX_EDGES: Final = 65_535
 """Edges that may ever report, as many as a catalog can hold; so a store stays below some 50 MB."""
 MAX_OVERRIDES: Final = 10_000
-JUMP_MS: Final = 10_000
-"""A clock that was set back by more than this begins store time anew (JUMP_MS of gslb.lua)."""
 VALID_MS: Final = 10_000
 """For how long a report holds that does not say so (VALID_MS of gslb.lua)."""
 
@@ -63,7 +61,7 @@ class MemoryStore:
 
     @property
     def now_ms(self) -> int:
-        """The time of the newest entry. It goes back only with a clock that was set back by more than `JUMP_MS`."""
+        """The time of the newest entry. It goes back only with a clock set back by more than `memory_plans.JUMP_MS`."""
         return self._now_ms
 
     @property
@@ -228,7 +226,7 @@ class MemoryStore:
 
     def _newest(self) -> int | None:
         """The time of the newest entry; None where there is none, or one that lies far ahead of the clock."""
-        return self._now_ms if 0 < self._now_ms <= self._clock_ms() + JUMP_MS else None
+        return self._now_ms if 0 < self._now_ms <= self._clock_ms() + memory_plans.JUMP_MS else None
 
     def _entered(self, now_ms: int, newest: int | None) -> None:
         """Count an entry at ``now_ms`` after the ``newest`` one."""
@@ -244,7 +242,7 @@ class MemoryStore:
 
     def _set_back(self, now_ms: int) -> None:
         """The clock was set back: of what is from before, no more is known than that it is no newer than this."""
-        late_ms = now_ms + JUMP_MS
+        late_ms = now_ms + memory_plans.JUMP_MS
         for edge, report in self._reports.items():
             if self._late.get(edge, report.received_ms) > late_ms:
                 self._late[edge] = now_ms

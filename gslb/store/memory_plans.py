@@ -27,7 +27,7 @@ from gslb.store.interface import (
 
 MAX_LEASES: Final = 100
 JUMP_MS: Final = 10_000
-"""A lease that would last by more than this longer than it was taken for is from before the clock was set back."""
+"""A clock that was set back by more than this begins store time anew, and ends leases (JUMP_MS of gslb.lua)."""
 
 _MAX_MS: Final = (1 << 53) - 1
 _SHOWN: Final = 40
