@@ -1,0 +1,1 @@
+"""Measuring: logs and reports in, tables out that others may trust."""
