@@ -30,7 +30,7 @@ cdef packed struct Record:  # as `gslb.server.ring.RECORD`
     uint8_t client_length
     uint8_t families
     uint8_t transport
-    uint16_t pad
+    uint16_t steering
 
 cdef struct Ring:
     uint64_t *written
@@ -66,6 +66,7 @@ cdef struct Serving:
     const uint16_t *edge_slots
     Limits *limits  # NULL: no limit
     uint32_t catalog
+    uint16_t steering
 
 cdef class Served:
     cdef Serving serving

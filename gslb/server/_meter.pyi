@@ -8,7 +8,7 @@ from gslb.server._limit import CompiledLimiter
 @final
 class Served:
     def __new__(
-        cls, snapshot: Snapshot, edge_slots: bytes, limiter: CompiledLimiter | None, catalog: int
+        cls, snapshot: Snapshot, edge_slots: bytes, limiter: CompiledLimiter | None, catalog: int, steering: int
     ) -> Served: ...
 
 @final

@@ -106,6 +106,7 @@ cdef void _log(const Ring *ring, const Serving *serving, const Moment *moment, c
     record.time_us = moment.time_us
     record.resolver = resolver
     record.catalog = serving.catalog
+    record.steering = serving.steering
     record.qname = trace.qname
     record.qtype = trace.qtype
     record.edge = 0xFFFF if trace.edge == rows.NONE32 else <uint16_t>trace.edge
@@ -125,9 +126,10 @@ cdef void _log(const Ring *ring, const Serving *serving, const Moment *moment, c
 
 
 cdef class Served:
-    """What threads answer from: a snapshot, the cells of its edges, a limiter or None, and the catalog's number."""
+    """What threads answer from: a snapshot, the cells of its edges, a limiter or None, and its numbers in the log."""
 
-    def __cinit__(self, Snapshot snapshot not None, bytes edge_slots not None, CompiledLimiter limiter, uint32_t catalog):
+    def __cinit__(self, Snapshot snapshot not None, bytes edge_slots not None, CompiledLimiter limiter, uint32_t catalog,
+                  uint16_t steering):
         self.snapshot = snapshot
         self.edge_slots = edge_slots
         self.limiter = limiter
@@ -135,6 +137,7 @@ cdef class Served:
         self.serving.edge_slots = <const uint16_t *><const uint8_t *>edge_slots
         self.serving.limits = NULL if limiter is None else &limiter.limits
         self.serving.catalog = catalog
+        self.serving.steering = steering
 
 
 cdef class Meters:

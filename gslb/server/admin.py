@@ -12,6 +12,7 @@
     POST /v1/plans?sha256=…&token=…
     PUT  /v1/leases/NAME /v1/freeze
     DELETE /v1/leases/NAME?holder=…
+    GET  /v1/events?after=ID&n=N&limit=N
     GET, PUT /v1/edges/EDGE/report
 
 Under /v1 a request carries ``Authorization: Bearer <STATE/admin.token>``; reports are taken with
@@ -21,29 +22,26 @@ STATE/report.token too. A plan's body is what `gslb.plan.published` makes of it.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hmac
-import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
-import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from gslb.server import live, overrides, publishing, reports
+from gslb.server.events import Entries
 from gslb.server.metrics import CONTENT_TYPE
 from gslb.server.overrides import Orders
-from gslb.server.patience import Limits
 from gslb.server.publishing import Publishing
 from gslb.server.refusal import Refused
 from gslb.server.reports import Reports
 from gslb.server.status import ReloadStatus, Status
 from gslb.store.admin_port import CLOCK, SHA256
+from gslb.store.events import LIMIT
+from gslb.store.serving import serve as serve
 
 CODES = {"ok": 200, "pending": 409, "failed": 422, "starting": 503}
 """The HTTP code of what a reload came to."""
@@ -58,6 +56,7 @@ class Control(Protocol):
     reports: Reports
     orders: Orders
     plans: Publishing
+    entries: Entries
 
     @property
     def clock_ms(self) -> int:
@@ -140,6 +139,14 @@ def _router(control: Control, token: str) -> APIRouter:
         at: Annotated[str, Query(max_length=40)] = "",
     ) -> Response:
         return _json(control, await control.explain(name, subnet, qtype, _time_ms(at) if at else None))
+
+    @router.get("/events")
+    async def events(
+        after: Annotated[str, Query(max_length=40)] = "0-0",
+        n: Annotated[int, Query(ge=0, lt=1 << 53)] = 0,
+        limit: Annotated[int, Query(ge=1)] = LIMIT,
+    ) -> Response:
+        return _json(control, await control.entries.after(after, n, limit))
 
     @router.post("/reload")
     async def reload() -> Response:
@@ -264,27 +271,6 @@ def _time_ms(text: str) -> int:
     if found.tzinfo is None:
         raise Refused(400, f"{text!r} is not a time, such as 2026-11-24T14:30:00Z")
     return round((found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
-
-
-async def serve(app: FastAPI, sock: socket.socket, stopped: asyncio.Event, limits: Limits | None = None) -> None:
-    """Serve ``app`` on a listening socket until ``stopped``."""
-    made_by = cast("type[asyncio.Protocol]", limits or Limits())  # called like a class, and that is all
-    config = uvicorn.Config(
-        app, http=made_by, ws="none", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[sock]))
-    await stopped.wait()
-    server.should_exit = True
-    await task
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals alone: they are the control process's to handle."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _json(control: Control, value: Any, code: int = 200, **headers: str) -> Response:

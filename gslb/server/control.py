@@ -20,11 +20,13 @@ from gslb.errors import GslbError
 from gslb.model.names import to_text
 from gslb.server import live
 from gslb.server.drawn import Drawn
+from gslb.server.events import Entries
 from gslb.server.fleet import Fleet
 from gslb.server.keeping import Keeper
 from gslb.server.listen import Opened, drops
 from gslb.server.overrides import Orders
 from gslb.server.publishing import Publishing
+from gslb.server.querylog.link import NOTHING, Link
 from gslb.server.refusal import Refused
 from gslb.server.reload import Reloader
 from gslb.server.reports import Reports
@@ -57,11 +59,13 @@ class Control:
         store: Store,
         keeper: Keeper,
         at: Callable[[int], tuple[Catalog, Steering]],
+        query_log: Link | None = None,
     ) -> None:
         """``at`` gives what was answered from at a time, in ms since 1970; it raises `GslbError` where nobody knows."""
         self.draining = False
         self.reports = Reports(store, self._is_known)
         self.plans = Publishing(store)
+        self.entries = Entries(store)
         self.orders = Orders(store, lambda: snapshots.catalog, lambda: snapshots.plan)
         self.drawn = Drawn(lambda: fleet.counters, lambda: fleet.edge_slots)
         self._settings = settings
@@ -74,6 +78,7 @@ class Control:
         self._store = store
         self._keeper = keeper
         self._at = at
+        self._query_log = query_log
         self._known: tuple[Catalog, frozenset[str]] | None = None
         self._space: tuple[Catalog, list[live.F64]] | None = None
         self._tables: tuple[live.Served, live.Tables] | None = None
@@ -157,6 +162,7 @@ class Control:
             reloads=self._reloader.durations,
             steering=self._snapshots.durations,
             live=lambda: Moment(served, self._tables_of(served), drawn) if served else None,
+            query_log=self._query_log.told() if self._query_log else NOTHING,
         )
         return await self._compute(lambda: exposition(scrape))
 

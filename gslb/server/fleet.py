@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -68,16 +68,25 @@ class Slot:
         self.unanswered.clear()
 
 
+class Recorder(Protocol):
+    """Who is told what workers answer from next: number and descriptor of each snapshot; ``new``: the catalog is."""
+
+    def decided(self, catalog: tuple[int, int], steering: tuple[int, int], *, new: bool) -> None: ...
+
+
 class Fleet:
     """All workers of one server."""
 
-    def __init__(self, opened: Opened, start: frames.Start) -> None:
+    def __init__(self, opened: Opened, start: frames.Start, recorder: Recorder | None = None) -> None:
         """``start`` is the first frame to each worker but for its slot."""
         self._start = start
+        self._recorder = recorder
         self._log: Any = structlog.get_logger("gslb.fleet")
         self._swap: frames.Swap | None = None
         self._catalog = -1
         self._steering = -1
+        self._catalogs = 0
+        self._steerings = 0
         self._seq = 0
         self._edge_slot: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,14 +143,17 @@ class Fleet:
         those that took them are told what was served before; also when the workers are told to end meanwhile.
         """
         slots = b"".join(self._slot_of(edge).to_bytes(2, sys.byteorder) for edge in edge_ids)
-        former, self._swap = self._swap, frames.Swap(0, slots, identity, rate_limit)
+        self._catalogs += 1
+        former, self._swap = self._swap, frames.Swap(0, slots, identity, rate_limit, self._catalogs)
         former_fds = self._catalog, self._steering
         self._catalog, self._steering = catalog, steering
+        self._decided(new=True)
         errors = await self._tell(self._swap)
         if errors:
             self._swap, (self._catalog, self._steering) = former, former_fds
             _close(catalog, steering)
             if former:
+                self._decided(new=False)
                 await self._tell(former)
             raise GslbError(f"the workers refuse the catalog: {'; '.join(errors)}")
         _close(*former_fds)
@@ -159,11 +171,19 @@ class Fleet:
         self._steering = steering
         if self._draining:
             return
+        self._decided(new=False)
         told = [slot for slot in self.slots if slot.channel]
         for slot in told:
             slot.owed = bool(slot.unanswered)
         if tasks := [self._steer(slot) for slot in told if not slot.owed]:
             await asyncio.wait(tasks, timeout=STEER_S)
+
+    def _decided(self, *, new: bool) -> None:
+        """What workers are told next has a number of its own."""
+        self._steerings += 1
+        if self._recorder is not None and self._swap is not None:
+            steering = self._steerings & 0xFFFF, self._steering
+            self._recorder.decided((self._swap.catalog, self._catalog), steering, new=new)
 
     def _steer(self, slot: Slot) -> asyncio.Task[None]:
         slot.owed = False
@@ -236,7 +256,7 @@ class Fleet:
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         slot.unanswered[self._seq] = future
         fds = [self._catalog, self._steering] if isinstance(frame, frames.Swap) else [self._steering]
-        slot.channel.send(msgspec.structs.replace(frame, seq=self._seq), fds)
+        slot.channel.send(msgspec.structs.replace(frame, seq=self._seq, steering=self._steerings & 0xFFFF), fds)
         return future
 
     async def _spawn(self, slot: Slot) -> None:

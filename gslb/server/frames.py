@@ -1,4 +1,4 @@
-"""What the control process and its workers say to each other: length-prefixed msgpack over a socketpair.
+"""What the control process and its children say to each other: length-prefixed msgpack over a socketpair.
 
 frame   body bytes u32, descriptors u8, body     (little-endian; the descriptors travel beside the first byte)
 """
@@ -64,19 +64,52 @@ class Unlisten(msgspec.Struct, frozen=True, tag=True):
 class Swap(msgspec.Struct, frozen=True, tag=True):
     """Answer from the accompanying catalog and steering, two descriptors in this order.
 
-    ``edge_slots``: u16 per edge row, its counter.
+    ``edge_slots``: u16 per edge row, its counter. ``catalog`` and ``steering`` are their numbers in the query log.
     """
 
     seq: int
     edge_slots: bytes
     identity: Identity
     rate_limit: RateLimit | None
+    catalog: int = 0
+    steering: int = 0
 
 
 class Steer(msgspec.Struct, frozen=True, tag=True):
     """Answer with the accompanying steering, for the catalog of the last `Swap`."""
 
     seq: int
+    steering: int = 0
+
+
+class Record(msgspec.Struct, frozen=True, tag=True):
+    """The first frame to the process that writes the query log.
+
+    With it come the descriptors of what outlives it, then the counters of all workers, then their rings. ``folder`` is
+    where it lands; a segment is written at ``rows`` records and after ``seconds``; the server's own files there take
+    ``most_bytes`` together, and ``free_bytes`` of the disk are left to others.
+    """
+
+    server_id: str
+    boot_id: str
+    folder: str
+    log_level: str
+    rows: int
+    seconds: float
+    most_bytes: int
+    free_bytes: int
+
+
+class Decided(msgspec.Struct, frozen=True, tag=True):
+    """To the same: what workers answer from next, by the numbers that records have.
+
+    With it come the catalog, where it is ``new``, and the steering, unless its number is -1. ``seq`` 0 is not answered.
+    """
+
+    seq: int
+    catalog: int
+    steering: int
+    new: bool
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
@@ -84,13 +117,13 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: `Swap` or `Steer` ``seq`` is taken, or why it is not."""
+    """From a child: `Swap`, `Steer` or `Decided` ``seq`` is taken, or why it is not."""
 
     seq: int
     error: str = ""
 
 
-Frame = Start | Listen | Unlisten | Swap | Steer | Drain | Done
+Frame = Start | Listen | Unlisten | Swap | Steer | Drain | Done | Record | Decided
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode
 

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from gslb.server import cells, live_metrics
 from gslb.server.durations import Durations
 from gslb.server.live_metrics import Moment
+from gslb.server.querylog.link import NOTHING, Told
 from gslb.server.status import Status
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -22,7 +23,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 class Scrape(NamedTuple):
     """What there is to tell at one moment: the workers' cells, the cell of each edge, packets lost in sockets, how long
-    things took, and what is live (None before anything is served)."""
+    things took, what is live (None before anything is served), and what the query log on disk comes to."""
 
     status: Status
     counters: Sequence[memoryview]
@@ -31,6 +32,7 @@ class Scrape(NamedTuple):
     reloads: Durations
     steering: Durations
     live: Callable[[], Moment | None]
+    query_log: Told = NOTHING
 
 
 def exposition(scrape: Scrape) -> bytes:
@@ -63,6 +65,7 @@ class _Once(Collector):
         yield from _control(scrape.status)
         yield _histogram("gslb_reload_seconds", "How long readings of zones and data took.", scrape.reloads)
         yield _histogram("gslb_steering_build_seconds", "How long steering snapshots took to build.", scrape.steering)
+        yield from _query_log(scrape.query_log)
         yield from live_metrics.of_store(scrape.status)
         if moment := scrape.live():
             yield from live_metrics.of_moment(moment)
@@ -152,6 +155,21 @@ def _trouble(sums: _Sums) -> Iterator[Metric]:
     for reason in ("refused_client", "evicted", "idle_closed", "bad_frames"):
         closed.add_metric((reason.removesuffix("_closed"),), sums.scalar(f"tcp_{reason}"))
     yield closed
+
+
+def _query_log(told: Told) -> Iterator[Metric]:
+    yield _counter("gslb_query_log_records", "Records written to segments of the query log.", told.records)
+    lost = CounterMetricFamily("gslb_query_log_lost", "Records of the query log that were lost.", labels=("reason",))
+    for reason, count in told.lost.items():
+        lost.add_metric((reason,), count)
+    yield lost
+    yield _counter("gslb_query_log_segments", "Segments of the query log written.", told.segments)
+    yield _counter("gslb_query_log_bytes", "Bytes of these segments.", told.size)
+    yield _counter("gslb_query_log_removed", "Files of the query log removed for want of room.", told.removed)
+    yield _counter("gslb_query_log_failures", "Attempts to write the query log that failed.", told.failures)
+    yield _gauge("gslb_query_log_failing", "1 while the query log cannot be written.", float(told.failing))
+    yield _gauge("gslb_query_log_waiting", "Records that wait to be written.", told.waiting)
+    yield _counter("gslb_query_log_restarts", "Deaths of the process that writes the query log.", told.restarts)
 
 
 def _control(status: Status) -> Iterator[Metric]:

@@ -73,11 +73,12 @@ class Readers:
         edge_slots: bytes,
         limiter: Limiter | CompiledLimiter | None,
         catalog: int,
+        steering: int,
     ) -> None:
-        """Answer from these from now on; ``catalog`` counts the worker's catalogs."""
-        self.responder.use(engine, edge_slots, limiter, catalog)
+        """Answer from these from now on; ``catalog`` and ``steering`` are their numbers in the query log."""
+        self.responder.use(engine, edge_slots, limiter, catalog, steering)
         if snapshot is not None:
-            self._served = self._native.Served(snapshot, edge_slots, limiter, catalog)
+            self._served = self._native.Served(snapshot, edge_slots, limiter, catalog, steering)
             for each in self._threads.values():
                 each.use(self._served)
 

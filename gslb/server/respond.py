@@ -52,6 +52,7 @@ class Responder:
         self._cells = cells
         self._log = log if log is not None and log.sample else None
         self._catalog = 0
+        self._steering = 0
         self._engine: Engine | None = None
         self._edge_slots = memoryview(b"").cast("H")
         self._limiter: Limiter | CompiledLimiter | None = None
@@ -59,13 +60,19 @@ class Responder:
         self._draw = random.Random(os.urandom(32)).getrandbits
 
     def use(
-        self, engine: Engine, edge_slots: bytes, limiter: Limiter | CompiledLimiter | None, catalog: int = 0
+        self,
+        engine: Engine,
+        edge_slots: bytes,
+        limiter: Limiter | CompiledLimiter | None,
+        catalog: int = 0,
+        steering: int = 0,
     ) -> None:
         """Answer with ``engine`` from now on; ``edge_slots`` (u16 per edge row) are the counters of its edges.
 
-        ``catalog`` is the number of its catalog in the query log.
+        ``catalog`` and ``steering`` are the numbers of its snapshots in the query log.
         """
         self._catalog = catalog
+        self._steering = steering
         self._engine = engine
         self._edge_slots = memoryview(edge_slots).cast("H")
         self._limiter = limiter
@@ -159,6 +166,7 @@ class Responder:
             length,
             families,
             tcp,
+            self._steering,
         )
 
 

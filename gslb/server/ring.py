@@ -39,7 +39,7 @@ RECORD: Final = np.dtype(
         ("service", "<u4"),  # row of the catalog, or NONE32: the fields up to `level` and client's mean nothing then
         ("class", "<u4"),
         ("ttl_s", "<u4"),
-        ("catalog", "<u4"),  # counts the catalogs the worker has had: which rows are meant
+        ("catalog", "<u4"),  # the number that the control process gave it: which rows are meant
         ("qname", "<u4"),  # CRC-32 of the lower-case wire name
         ("qtype", "<u2"),
         ("edge", "<u2"),  # row of the catalog, or 65535: none
@@ -49,7 +49,7 @@ RECORD: Final = np.dtype(
         ("client_length", "u1"),
         ("families", "u1"),  # bits: 1 the client's prefix is IPv6, 2 the resolver's is, 4 the client is the resolver
         ("transport", "u1"),  # 0 UDP, 1 TCP
-        ("pad", "<u2"),
+        ("steering", "<u2"),  # likewise, modulo 2¹⁶: which weights decided
     ]
 )
 assert RECORD.itemsize == 64
@@ -94,11 +94,11 @@ class Writer:
         self._slots, self._written, self.sample = HEADER.unpack_from(ring)[3:]
 
     def put(self, *fields: int) -> None:
-        """Write a record: its fields from ``time_us`` on, without the padding."""
+        """Write a record: its fields from ``time_us`` on."""
         at = HEADER.size + self._written % self._slots * RECORD.itemsize
         self._written += 1
         self._ring[at : at + 8] = bytes(8)
-        _RECORD.pack_into(self._ring, at, 0, *fields, 0)
+        _RECORD.pack_into(self._ring, at, 0, *fields)
         self._ring[at : at + 8] = self._written.to_bytes(8, "little")
         self._ring[WRITTEN_AT : WRITTEN_AT + 8] = self._written.to_bytes(8, "little")
 
@@ -106,14 +106,20 @@ class Writer:
 class Reader:
     """Reads a ring from its oldest record on; ``lost`` counts those overwritten before they were read."""
 
-    def __init__(self, ring: memoryview) -> None:
+    def __init__(self, ring: memoryview, after: int = 0) -> None:
+        """``after`` is the number of the last record that somebody has read before."""
         magic, version, size, self._slots, _, self.sample = HEADER.unpack_from(ring)
         if (magic, version, size) != (MAGIC, VERSION, RECORD.itemsize):
             raise ValueError(f"not a query log of version {VERSION}")
         self._ring = ring
         self._records: npt.NDArray[Any] = np.frombuffer(ring, RECORD, offset=HEADER.size)
-        self._next = 1
+        self._next = after + 1
         self.lost = 0
+
+    @property
+    def last(self) -> int:
+        """The number of the last record that was read, or lost."""
+        return self._next - 1
 
     def read(self) -> npt.NDArray[Any]:
         """The records written since the last call, in order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import os
 import resource
 import secrets
@@ -33,6 +34,7 @@ from gslb.server.live import Served
 from gslb.server.log import Lossy, configure
 from gslb.server.meta import read_meta
 from gslb.server.notify import Notifier, listen_fds
+from gslb.server.querylog.link import Link
 from gslb.server.reload import Reloader
 from gslb.server.settings import SECRET_BYTES, Settings, read_secrets
 from gslb.server.snapshots import Snapshots
@@ -58,6 +60,9 @@ def run(settings: Settings) -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     settings = settings.model_copy(update={"state": settings.state.absolute()})
+    if settings.query_log_dir is not None and importlib.util.find_spec("pyarrow") is None:
+        print("gslb: query_log_dir needs pyarrow: install gslb[log]", file=sys.stderr)
+        return NO_CONFIGURATION
     try:
         locked = _in_state(statedir.lock, settings.state)
         handed = listen_fds(os.environ)
@@ -144,9 +149,10 @@ class _Process:
             tcp_connections=settings.tcp_connections,
             tcp_per_client=settings.tcp_per_client,
             tcp_idle_s=settings.tcp_idle_s,
-            query_log=settings.query_log,
+            query_log=settings.logged_one_in,
         )
-        self._fleet = Fleet(opened, start)
+        self._query_log = Link.by(settings)
+        self._fleet = Fleet(opened, start, self._query_log)
         self._store = store
         self._history = History(settings.state, lambda: store.clock_ms)
         self._snapshots = Snapshots(self._fleet, store, self._identity, self._steered, held.plan, self._history.keep)
@@ -154,7 +160,16 @@ class _Process:
         self._catalogs = Catalogs(settings.zones, settings.data, settings.state)
         self._reloader = Reloader(self._catalogs.generation, self._catalogs.build, self._take, self._remember)
         self._control = Control(
-            settings, opened, admin, self._fleet, self._snapshots, self._reloader, store, self._keeper, self._history.at
+            settings,
+            opened,
+            admin,
+            self._fleet,
+            self._snapshots,
+            self._reloader,
+            store,
+            self._keeper,
+            self._history.at,
+            self._query_log,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -182,6 +197,8 @@ class _Process:
                 await self._keeper.end()
             await self._store.close()
             await self._fleet.drain()
+            if self._query_log:
+                await self._query_log.end()
             self._admin_stop.set()
             self._ready.set()
             await admin
@@ -193,6 +210,8 @@ class _Process:
         """From nothing to answering; the exit code where that cannot be."""
         self._spawn(watch((self._settings.zones, self._settings.data), self._reloader.request))
         await opening.begin(self._store)
+        if self._query_log:
+            await self._query_log.begin(self._fleet.slots)
         await asyncio.gather(self._fleet.start(), self._first_state())
         await self._take_kept()
         await self._reloader.reload()

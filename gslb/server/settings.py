@@ -150,9 +150,19 @@ class Settings(BaseModel):
     tcp_connections: int = Field(1000, ge=1, le=100_000)
     tcp_per_client: int = Field(100, ge=1, le=100_000)
     tcp_idle_s: float = Field(10.0, ge=0.1, le=3600)
-    query_log: int = Field(0, ge=0, le=1_000_000)
+    query_log: int | None = Field(None, ge=0, le=1_000_000)
+    query_log_dir: Path | None = None
+    query_log_s: float = Field(15.0, ge=1, le=3600)
+    query_log_rows: int = Field(500_000, ge=1000, le=10_000_000)
+    query_log_bytes: int = Field(10_000_000_000, ge=1_000_000)
+    query_log_free: int = Field(256 * 1024 * 1024, ge=0)
     receive_buffer: int = Field(4 * 1024 * 1024, ge=4096)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def logged_one_in(self) -> int:
+        """Of the questions, one in so many is logged, 0: none; all where they are to be written and nothing is said."""
+        return self.query_log if self.query_log is not None else int(self.query_log_dir is not None)
 
     @property
     def shown_store(self) -> str:

@@ -51,7 +51,6 @@ class Worker:
         self._catalog: Catalog | None = None
         self._swap: frames.Swap  # there once the catalog is
         self._snapshot: Snapshot | None = None
-        self._catalogs = 0
         self._limiter: Limiter | CompiledLimiter | None = None
         self._log: Any = structlog.get_logger("gslb.worker")
 
@@ -134,9 +133,8 @@ class Worker:
         finally:
             for fd in fds:
                 os.close(fd)
-        self._catalogs += catalog is not self._catalog
         self._catalog, self._swap, self._limiter, self._snapshot = catalog, swap, limiter, snapshot
-        self._readers.use(engine, snapshot, swap.edge_slots, limiter, self._catalogs)
+        self._readers.use(engine, snapshot, swap.edge_slots, limiter, swap.catalog, frame.steering)
         gc.freeze()  # what a catalog holds need not be gone through for garbage again and again
         self._channel.send(frames.Done(frame.seq))
         await self._listen()
