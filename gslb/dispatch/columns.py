@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from gslb.errors import Findings
-from gslb.geo.sheet import Sheet
+from gslb.geo.sheet import Sheet, plain_cells
 from gslb.plan.problem import F64, I64
 
 NOT_GIVEN: Final = -1
@@ -35,7 +35,7 @@ class Table:
         at = {name: self._sheet.index(name) for name in known}
         width = sum(column >= 0 for column in at.values())
         for first, block in self._sheet.blocks():
-            plain = _plain(block)
+            plain = plain_cells(block)
             if plain is not None and plain[0] == width:
                 fields = plain[1]
                 rows = len(fields) // width
@@ -122,19 +122,3 @@ def duplicates(first: I64, second: I64, tell: Callable[[int, int], None]) -> Non
     for at in again.tolist():
         earliest = starts[np.searchsorted(starts, at, side="right") - 1]
         tell(int(rows[order[at]]), int(rows[order[earliest]]))
-
-
-def _plain(block: bytes) -> tuple[int, list[str]] | None:
-    """Number of columns and all cells of lines that hold nothing but cells, commas and line feeds, as many each."""
-    if not block.isascii() or any(odd in block for odd in (b'"', b"\r", b" ", b"\t")):
-        return None
-    body = block.removesuffix(b"\n")
-    codes = np.frombuffer(body + b"\n", np.uint8)
-    marks = codes[(codes == 44) | (codes == 10)]
-    width = 1 + int(np.argmax(marks == 10))
-    if len(marks) % width:
-        return None
-    ends = marks.reshape(-1, width) == 10
-    if not ends[:, -1].all() or ends[:, :-1].any() or (width == 1 and b"\n\n" in block):
-        return None
-    return width, body.replace(b"\n", b",").decode().split(",")

@@ -18,6 +18,7 @@ from gslb.errors import GslbError
 from gslb.model.report import Report, StoreState
 from gslb.store.interface import Store, StoreError, Writer
 from gslb.store.opening import MEMORY, begin, open_store, open_writer
+from gslb.store.settings import admin_token
 
 CONNECT_S: Final = 10.0
 _AT_ONCE: Final = 4
@@ -67,7 +68,7 @@ async def linked(url: str, token: str, state: Path, *, dry: bool = False) -> Asy
     stands in ``state``/admin.token. ``memory://`` is an empty store if ``dry``. Raises `GslbError` where it cannot be
     one."""
     if url.startswith("http://"):
-        writer = open_writer(url, token or _token(state))
+        writer = open_writer(url, admin_token(token, state))
         link = Link(writer, None)
     else:
         if url == MEMORY and not dry:
@@ -83,13 +84,3 @@ async def linked(url: str, token: str, state: Path, *, dry: bool = False) -> Asy
         yield link
     finally:
         await writer.close()
-
-
-def _token(state: Path) -> str:
-    path = state / "admin.token"
-    try:
-        return path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "holds other than ASCII characters"
-        told = f"the admin token cannot be read: {path}: {reason}; set GSLB_ADMIN_TOKEN to that of the server"
-        raise GslbError(told) from None

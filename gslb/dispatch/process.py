@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -16,10 +13,13 @@ from gslb.dispatch.keeping import Keeper
 from gslb.dispatch.link import linked
 from gslb.dispatch.metrics import Told
 from gslb.dispatch.network import NetworkReader
-from gslb.dispatch.rounds import FAILED, PUBLISHED, STANDBY, Done, Rounds, forced_bps
+from gslb.dispatch.rounds import FAILED, LEASE_MS, PUBLISHED, STANDBY, Done, Rounds, forced_bps
 from gslb.dispatch.settings import Settings
 from gslb.dispatch.solver import Solver, check_installed
 from gslb.errors import GslbError
+from gslb.store.interface import DISPATCH
+from gslb.store.leases import Leasing
+from gslb.store.page import serving
 
 
 async def once(settings: Settings, *, dry: bool, at_ms: int | None = None, solver: Solver | None = None) -> Done:
@@ -42,13 +42,14 @@ async def serve(
     """Round after round until ``stop`` is set; then the lease is given back, so that another takes over at once."""
     told = Told()
     async with _rounds(settings, solver) as rounds:
+        leasing = rounds.leasing
 
         def now() -> Told:
-            told.lease_held = rounds.leads
+            told.lease_held = leasing.leads
             return told
 
-        with page.serving(settings.metrics, now) as port:
-            ready(f"ready dispatch holder={rounds.holder} metrics={port or 'none'}")
+        with serving(settings.metrics, lambda path: page.reply(path, now())) as port:
+            ready(f"ready dispatch holder={leasing.holder} metrics={port or 'none'}")
             former = ""
             while not stop.is_set():
                 began_s = time.monotonic()
@@ -57,24 +58,18 @@ async def serve(
                     break
                 if done.outcome == FAILED:  # another one may have what it takes
                     with contextlib.suppress(GslbError):
-                        await rounds.drop_lease()
-                told.ended(done, time.time(), lease_held=rounds.leads)
+                        await leasing.drop()
+                told.ended(done, time.time(), lease_held=leasing.leads)
                 _say(logger, done, former)
                 former = done.outcome
                 if fault := _note(rounds.keeper, done) if done.outcome != STANDBY else "":
                     logger.warning("round not kept", reason=fault)
                 wait_s = max(0.0, told.round_s - (time.monotonic() - began_s))
-                if done.outcome == STANDBY and rounds.lease is not None:
-                    wait_s = min(wait_s, rounds.lease.left_ms / 1000 + 0.05)  # it passes on as soon as it ends
+                if done.outcome == STANDBY and leasing.lease is not None:
+                    wait_s = min(wait_s, leasing.lease.left_ms / 1000 + 0.05)  # it passes on as soon as it ends
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
                         await stop.wait()
-
-
-def holder() -> str:
-    """What names this process to the store: host, process and something that no other one has."""
-    host = "".join(letter for letter in socket.gethostname() if letter.isascii() and letter.isprintable())[:64]
-    return f"{host.replace(' ', '-')}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @contextlib.asynccontextmanager
@@ -85,9 +80,10 @@ async def _rounds(settings: Settings, solver: Solver | None, *, dry: bool = Fals
         if not dry:
             with contextlib.suppress(OSError):  # told once something is to be kept
                 settings.state.mkdir(parents=True, exist_ok=True)
+        leasing = Leasing(link.writer, DISPATCH, LEASE_MS)
         reader = NetworkReader(settings.zones, settings.data, settings.state if settings.state.is_dir() else None)
-        rounds = Rounds(settings, link, solver, reader, Keeper(settings.state), holder())
-        renewing = asyncio.create_task(rounds.renew())
+        rounds = Rounds(settings, link, solver, reader, Keeper(settings.state), leasing)
+        renewing = asyncio.create_task(leasing.renew())
         try:
             yield rounds
         finally:
@@ -95,7 +91,7 @@ async def _rounds(settings: Settings, solver: Solver | None, *, dry: bool = Fals
             await asyncio.gather(renewing, return_exceptions=True)
             solver.close()
             with contextlib.suppress(GslbError):
-                await rounds.drop_lease()
+                await leasing.drop()
 
 
 async def _until(stop: asyncio.Event, work: Any) -> Done | None:

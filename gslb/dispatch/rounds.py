@@ -7,7 +7,6 @@ published; `STANDBY`, somebody else has the lease; `FROZEN`, by an operator's or
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from gslb.model.plan import Plan
 from gslb.plan.round import Made, Round
 from gslb.snapshot import planning
 from gslb.snapshot.acceptance import MAX_SHIFT, shift
-from gslb.store.interface import DISPATCH, Lease
+from gslb.store.leases import Leasing
 
 PUBLISHED: Final = "published"
 DRY: Final = "dry"
@@ -96,17 +95,15 @@ def forced_bps(plan: Plan) -> int:
 
 @dataclass(slots=True)
 class Rounds:
-    """Does one round after the other. ``holder`` names this process to the store."""
+    """Does one round after the other; ``leasing`` is the lease without which nothing is published."""
 
     settings: Settings
     link: Link
     solver: Solver
     reader: NetworkReader
     keeper: Keeper
-    holder: str
-    lease: Lease | None = field(default=None)
+    leasing: Leasing
     _published: Plan | None = field(default=None)
-    _leasing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def one(self, *, dry: bool = False, at_ms: int | None = None) -> Done:
         """Do one round. Raises nothing: whatever goes wrong, the last plan stays and the next round may go well.
@@ -122,32 +119,6 @@ class Rounds:
         except Exception as error:
             return Done(FAILED, f"a fault of this program: {type(error).__name__}: {error}")
 
-    @property
-    def leads(self) -> bool:
-        """Whether this process has the lease, as far as it knows."""
-        return self.lease is not None and self.lease.token > 0
-
-    async def renew(self) -> None:
-        """Prolong the lease again and again, while this process has it; until cancelled. How long a round is does not
-        matter: it lasts from one to the next."""
-        while True:
-            await asyncio.sleep(LEASE_MS / 4000)
-            async with self._leasing:
-                if self.leads:
-                    with contextlib.suppress(GslbError):  # who loses it is told when he publishes
-                        await self._take_lease()
-
-    async def drop_lease(self) -> None:
-        """Give the lease back, where this process has it."""
-        async with self._leasing:
-            if self.leads:
-                self.lease = None
-                await self.link.writer.drop_lease(DISPATCH, self.holder)
-
-    async def _take_lease(self) -> Lease:
-        self.lease = await self.link.writer.take_lease(DISPATCH, self.holder, LEASE_MS)
-        return self.lease
-
     async def _one(self, dry: bool, at_ms: int | None) -> Done:
         network = await asyncio.to_thread(self.reader.read)
         warnings: tuple[str, ...] = (
@@ -155,8 +126,7 @@ class Rounds:
         )
         writer = self.link.writer
         if not dry:
-            async with self._leasing:
-                lease = await self._take_lease()
+            lease = await self.leasing.take()
             if not lease.token:
                 reason = f"{lease.holder} has the lease for {lease.left_ms / 1000:.0f} s more"
                 return Done(STANDBY, reason, network=network, warnings=warnings)
@@ -214,9 +184,10 @@ class Rounds:
 
     async def _publish(self, done: Done, plan: Plan) -> Done:
         writer = self.link.writer
-        assert self.lease is not None
+        lease = self.leasing.lease
+        assert lease is not None
         try:
-            outcome = await writer.publish(plan, self.lease.token)
+            outcome = await writer.publish(plan, lease.token)
         except GslbError:
             if plan.version not in (await writer.plan_versions())[:1]:  # it may have arrived all the same
                 raise

@@ -93,7 +93,7 @@ class AdminWriter:
         """Raises `GslbError` for a URL or a token that cannot be one."""
         if not token or not token.isascii() or not token.isprintable():
             raise GslbError(f"{_shown(url)}: a token of printable ASCII characters is needed to write there")
-        self._port = AdminPort(*_address(url), timeout_s)
+        self._port = AdminPort(*address(url), timeout_s)
         self._token = token
         self._clock = StoreClock()
         self._closed = False
@@ -266,7 +266,8 @@ def detail(reply: Reply) -> str:
     return str(found) or f"HTTP {reply.code}"
 
 
-def _address(url: str) -> tuple[str, int]:
+def address(url: str) -> tuple[str, int]:
+    """Host and port of ``http://HOST:PORT``. Raises `GslbError` for anything else."""
     try:
         split = urlsplit(url)
         host, port = split.hostname, split.port

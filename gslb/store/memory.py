@@ -18,7 +18,9 @@ from gslb.model.override import Override
 from gslb.model.plan import Plan
 from gslb.model.report import GAP_MS, UP, Report, StoreState
 from gslb.store import memory_plans
+from gslb.store.events import LIMIT, Page, Position
 from gslb.store.interface import EXPIRE_MS, OVERRIDE_KEPT_S, Freeze, Lease, Outcome, StoreError
+from gslb.store.memory_events import MemoryEvents
 
 MAX_EDGES: Final = 65_535
 """Edges that may ever report, as many as a catalog can hold; so a store stays below some 50 MB."""
@@ -53,6 +55,7 @@ class MemoryStore:
         self._forget_ms = {name: (each.until_s + OVERRIDE_KEPT_S) * 1000 for name, each in held.overrides.items()}
         self._plan = held.plan
         self._plans = memory_plans.MemoryPlans(clock_ms, held.plan)
+        self._events = MemoryEvents()
         self._now_ms = held.now_ms
         self._writes = 0
         self._written = asyncio.Event()
@@ -129,8 +132,9 @@ class MemoryStore:
         newest = self._newest()
         now_ms = max(self._clock_ms(), newest or 0)
         slow_since_ms = self._slow_since_ms(former, report, now_ms, newest)
-        self._entered(now_ms, newest)
-        self._reports[report.edge] = dataclasses.replace(report, received_ms=now_ms, slow_since_ms=slow_since_ms)
+        written = dataclasses.replace(report, received_ms=now_ms, slow_since_ms=slow_since_ms)
+        self._entered(now_ms, newest, "report", written)
+        self._reports[report.edge] = written
         self._seen[report.edge] = now_ms
         self._late.pop(report.edge, None)
         return Outcome(True)
@@ -153,7 +157,7 @@ class MemoryStore:
             return Outcome(False, f"override {override.id!r}: {MAX_OVERRIDES} overrides are kept already")
         newest = self._newest()
         clock_ms = self._clock_ms()
-        self._entered(max(clock_ms, newest or 0), newest)
+        self._entered(max(clock_ms, newest or 0), newest, "override")
         self._overrides[override.id] = override
         self._forget_ms[override.id] = (max(override.until_s, clock_ms // 1000) + OVERRIDE_KEPT_S) * 1000
         return Outcome(True)
@@ -177,7 +181,7 @@ class MemoryStore:
         newest = self._newest()
         self._plans.take(plan)
         self._plan = plan
-        self._entered(max(self._clock_ms(), newest or 0), newest)
+        self._entered(max(self._clock_ms(), newest or 0), newest, "plan")
         return Outcome(True)
 
     async def take_lease(self, name: str, holder: str, lasting_ms: int) -> Lease:
@@ -197,6 +201,10 @@ class MemoryStore:
     async def frozen(self) -> Freeze | None:
         """As `Publisher.frozen`."""
         return self._plans.frozen()
+
+    async def after(self, position: Position, limit: int = LIMIT) -> Page:
+        """As `events.Events.after`: the newest 10,000 writes of this process."""
+        return self._events.after(position, limit, self._clock_ms())
 
     def changes(self) -> AsyncIterator[None]:
         """As `Store.changes`."""
@@ -228,8 +236,11 @@ class MemoryStore:
         """The time of the newest entry; None where there is none, or one that lies far ahead of the clock."""
         return self._now_ms if 0 < self._now_ms <= self._clock_ms() + memory_plans.JUMP_MS else None
 
-    def _entered(self, now_ms: int, newest: int | None) -> None:
+    def _entered(self, now_ms: int, newest: int | None, kind: str, report: Report | None = None) -> None:
         """Count an entry at ``now_ms`` after the ``newest`` one."""
+        if newest is None and self._now_ms:
+            self._events.begin_anew()
+        self._events.add(now_ms, kind, report)
         if newest is None:
             self._gap = (0, now_ms)
             self._set_back(now_ms)

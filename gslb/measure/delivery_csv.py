@@ -1,0 +1,96 @@
+"""Delivery logs as CSV, read a block of lines at a time by `gslb.geo.sheet`; lines that are no rows are rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from gslb.errors import Findings
+from gslb.geo.sheet import Sheet, offset, plain_cells
+from gslb.measure.delivery_rows import I64, MAX_BYTES, MAX_SESSIONS, Coded, Raw, numbers
+from gslb.measure.rejects import Rejects
+from gslb.model import records
+
+COLUMNS: Final = tuple(records.DELIVERY)
+NOT_A_ROW: Final = "not a row"
+"""How a line is counted that has another number of columns than the header, or is no CSV."""
+
+
+def pieces(path: str, content: bytes, findings: Findings, rejects: Rejects) -> Iterator[Raw]:
+    """The rows of a CSV file; ``path`` is how it is called in messages.
+
+    What is wrong with the whole file goes to ``findings``, and then there are no rows; lines that are no rows go to
+    ``rejects``.
+    """
+    sheet = _Lines(path, content, COLUMNS, COLUMNS, findings, others=True)
+    if findings.errors:
+        return
+    at = [sheet.index(column) for column in COLUMNS]
+    for first, block in sheet.blocks():
+        block = block.replace(b"\r\n", b"\n")
+        plain = plain_cells(block)
+        if plain is not None and plain[0] == sheet.width:
+            width, cells = plain
+            lines = np.arange(first, first + len(cells) // width)
+            yield _piece(sheet, block, first, lines, [cells[index::width] for index in at])
+        else:
+            yield from _slowly(sheet, block, first, at, rejects)
+
+
+class _Lines(Sheet):
+    """A sheet that keeps what is wrong with a line for whoever reads that line."""
+
+    wrong = ""
+
+    @property
+    def width(self) -> int:
+        """Columns that the header names."""
+        return self._width
+
+    def fault(self, line: int, column: str | None, reason: str) -> None:
+        """Note why a line is no row."""
+        self.wrong = reason
+
+
+def _slowly(sheet: _Lines, block: bytes, first: int, at: Sequence[int], rejects: Rejects) -> Iterator[Raw]:
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    for line, text in enumerate(block.decode().split("\n"), first):
+        fields = sheet.fields(line, text)
+        if fields is not None:
+            rows.append(fields)
+            lines.append(line)
+        elif sheet.wrong:
+            rejects.add(line, 1, NOT_A_ROW, sheet.wrong, text)
+            sheet.wrong = ""
+    if rows:
+        yield _piece(sheet, block, first, np.array(lines), [[row[index] for row in rows] for index in at])
+
+
+def _piece(sheet: _Lines, block: bytes, first: int, lines: I64, cells: Sequence[list[str]]) -> Raw:
+    """Some rows; the text of the block is taken apart again where one is to be shown."""
+    texts: list[str] = []
+
+    def text(row: int) -> str:
+        if not texts:
+            texts.extend(block.decode().split("\n"))
+        return texts[int(lines[row]) - first].rstrip("\r")
+
+    return Raw(
+        lines,
+        _coded(cells[0]),
+        _coded(cells[1]),
+        _coded(cells[2]),
+        Coded(np.arange(len(lines)), cells[3]),  # nearly each has another
+        numbers(cells[4], MAX_BYTES),
+        numbers(cells[5], MAX_SESSIONS),
+        lambda row, column: offset(text(row), sheet.index(column)) + 1,
+        text,
+    )
+
+
+def _coded(cells: list[str]) -> Coded:
+    number = {text: code for code, text in enumerate(dict.fromkeys(cells))}
+    return Coded(np.fromiter(map(number.__getitem__, cells), np.int64, len(cells)), list(number))
