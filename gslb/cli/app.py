@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gslb.cli import agent, dispatch, drain, files, override, plan, push, remote, serve, simulate, status
+from gslb.cli import agent, dispatch, drain, files, log, measure, override, plan, push, remote, serve, simulate, status
 
 app = typer.Typer(
     name="gslb",
@@ -49,5 +49,7 @@ app.command("drain")(drain.drain)
 app.command("undrain")(drain.undrain)
 app.add_typer(override.override, name="override")
 app.add_typer(dispatch.dispatch, name="dispatch")
+app.add_typer(measure.measure, name="measure")
 app.add_typer(plan.plan, name="plan")
+app.add_typer(log.log, name="log")
 app.command("simulate")(simulate.simulate)

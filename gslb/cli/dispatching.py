@@ -92,7 +92,7 @@ def _at_ms(text: str | None, *, dry: bool) -> int | None:
     import time
 
     from gslb.cli.units import past_ms
-    from gslb.dispatch.settings import UsageError
+    from gslb.store.settings import UsageError
 
     if text is None:
         return None
@@ -143,8 +143,8 @@ async def _serve(settings: Settings) -> None:
 
     import structlog
 
-    from gslb.dispatch.log import configure
     from gslb.dispatch.process import serve
+    from gslb.store.log import configure
 
     configure()
     stop = asyncio.Event()

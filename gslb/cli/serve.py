@@ -38,6 +38,9 @@ def serve(
     cookie_secret_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Cookie secrets, 32 hex digits a line, the current one first")
     ] = None,
+    query_log_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the query log here, in Parquet; needs gslb\\[log]")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Answer queries: UDP and TCP on every --listen, reloading on change and on SIGHUP.
@@ -59,6 +62,7 @@ def serve(
         "server_id": server_id,
         "debug_acl": debug_acl,
         "cookie_secret_file": cookie_secret_file,
+        "query_log_dir": query_log_dir,
     }
     try:
         settings, _ = load(flags, os.environ, config)

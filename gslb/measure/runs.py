@@ -1,0 +1,272 @@
+"""One run: what landed → bronze → silver → gates → gold → gates → publication. It does what is left to do, and no more.
+
+A run that is killed has published whole batches and whole hours; the next one goes on from there. One failing source,
+or a table that a gate stops, does not keep the others from being built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gslb.errors import GslbError
+from gslb.measure import arrow, gold, landing, lineage, quality, silver
+from gslb.measure.bronze import SOURCES, Bronze
+from gslb.measure.done import Done, summary
+from gslb.measure.engine import Engine
+from gslb.measure.expecting import Judging
+from gslb.measure.failing import failpoint
+from gslb.measure.landing import Intake
+from gslb.measure.manifest import Piece
+from gslb.measure.publish import DEMAND_LIVE, GOLD, SILVER, Published
+from gslb.measure.quality import Verdict
+from gslb.measure.silver import TABLES_OF, Batch, Facts
+
+LOCK: Final = ".lock"
+STRICT_S: Final = 2 * 3600
+"""Slices so new are built again where facts or steps have changed; older ones stay as the network was then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run is to do. ``span`` are the seconds to look at, None: all, then live demand too; ``rebuild`` builds all
+    of it again. Buckets count ``wait_s`` after they have ended. ``batch_rows`` bounds what is built at once."""
+
+    log: Path
+    tables: Path
+    span: range | None = None
+    rebuild: bool = False
+    wait_s: int = 0
+    batch_rows: int = silver.BATCH_ROWS
+
+
+Progress = Callable[[str, int, int], None]
+"""Told the step, how much of it is done, and of how much."""
+
+
+@contextlib.contextmanager
+def alone(tables: Path) -> Iterator[None]:
+    """The one process that writes to ``tables``. Raises `GslbError` where there is another, or it cannot be used."""
+    try:
+        tables.mkdir(parents=True, exist_ok=True)
+        at_hand = os.open(tables / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise GslbError(f"{tables}: cannot be used: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(at_hand, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise GslbError(f"{tables}: another process measures there") from None
+        yield
+    finally:
+        os.close(at_hand)
+
+
+class Pipeline:
+    """The tables in a folder, and what builds them. It is used by one thread, under `alone`."""
+
+    def __init__(self, tables: Path) -> None:
+        """Raises `GslbError` where what was written before cannot be read."""
+        self.tables = tables
+        self.bronze = {source: Bronze(tables, source) for source in SOURCES}
+        self.silver = {kind.name: Published(tables, kind) for kind in SILVER}
+        self.gold = {kind.name: Published(tables, kind) for kind in GOLD}
+
+    def run(
+        self,
+        order: Order,
+        engine: Engine,
+        facts: Callable[[Engine], Facts],
+        now_s: float,
+        progress: Progress = lambda *_: None,
+    ) -> Done:
+        """Do what is left to do at ``now_s``. Raises `GslbError` and `OSError` only where nothing could be begun."""
+        done = Done(lineage.claimed(self.tables, now_s), now_s)
+        failpoint("run-claimed")
+        work = _Run(self, order, engine, done, now_s, progress)
+        work.take()
+        with work.guarded("facts"):
+            known = facts(engine)
+            if known.fault:
+                done.faults.append(f"facts: {known.fault}")
+            if known.fault:
+                done.faults.append(f"facts: {known.fault}")
+            for source in TABLES_OF:
+                with work.guarded(source):
+                    work.build_silver(source, known)
+            work.look_whether_fresh()
+        for step in (work.build_gold, work.build_live):
+            with work.guarded("gold"):
+                step()
+        work.tell()
+        return done
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run on its way."""
+
+    pipeline: Pipeline
+    order: Order
+    engine: Engine
+    done: Done
+    now_s: float
+    progress: Progress
+
+    @contextlib.contextmanager
+    def guarded(self, step: str) -> Iterator[None]:
+        """What fails is told, and others go on."""
+        began_s = time.monotonic()
+        try:
+            yield
+        except GslbError as error:
+            self.done.faults.append(f"{step}: {error}")
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            self.done.faults.append(f"{step}: {where}{error.strerror or error}")
+        finally:
+            seconds = self.done.seconds
+            seconds[step] = seconds.get(step, 0.0) + time.monotonic() - began_s
+
+    def take(self) -> None:
+        """What landed → bronze."""
+        for source, bronze in self.pipeline.bronze.items():
+            with self.guarded("landing"):
+
+                def seen(done: int, of: int, source: str = source) -> None:
+                    self.progress(f"take {source}", done, of)
+
+                self.done.intake[source] = landing.take(
+                    self.order.log, self.pipeline.tables, bronze, self.done.run, self.now_s, seen
+                )
+
+    def build_silver(self, source: str, facts: Facts) -> None:
+        """The slices of a source that are stale, some at a time."""
+        bronze = self.pipeline.bronze[source]
+        tables = {kind.name: self.pipeline.silver[kind.name] for kind in TABLES_OF[source]}
+        digests = self._stale(bronze, tables, facts)
+        batches = list(silver.batches(list(digests), bronze.rows, self.order.batch_rows))
+        for at, batch in enumerate(batches):
+            self.progress(f"build {source}", at, len(batches))
+            while True:
+                try:
+                    self._build_batch(bronze, tables, batch, digests, facts)
+                    break
+                except GslbError as error:
+                    if not self._put_aside(bronze, batch, str(error)):
+                        raise
+                    digests |= self._stale(bronze, tables, facts)
+        self.progress(f"build {source}", len(batches), len(batches))
+
+    def _stale(self, bronze: Bronze, tables: dict[str, Published], facts: Facts) -> dict[int, str]:
+        strict_s = int(self.now_s) - STRICT_S if self.order.span is None else 0
+        found: dict[int, str] = {}
+        for table in tables.values():
+            built = {} if self.order.rebuild else table.current.units()
+            kept = {unit_s: each for unit_s, each in built.items() if unit_s >= bronze.gone_s}
+            found |= silver.stale(bronze.slices(), kept, facts.digest, strict_s, self.order.span)
+        return found
+
+    def _build_batch(
+        self, bronze: Bronze, tables: dict[str, Published], batch: Batch, digests: dict[int, str], facts: Facts
+    ) -> None:
+        run, quarantine = self.done.run, self.pipeline.tables / "quarantine"
+        counters = self.pipeline.bronze["counters"]
+        built = silver.build(self.engine, bronze, tables, batch, digests, facts, run, quarantine, counters)
+        failpoint("silver-written")
+        verdicts = self._judging().batch(bronze, tables, built)
+        self._note(verdicts)
+        stopped = {verdict.table for verdict in quality.stops(verdicts)}
+        entries = bronze.entries(batch.from_s, batch.until_s)
+        of = lineage.of_batch(self.engine.name, facts.digest, built, entries)
+        for name, piece in built.pieces.items():
+            if stopped & {name, built.source}:
+                tables[name].put_aside(piece, quarantine)
+                continue
+            lineage.beside(tables[name], run, piece, of, verdicts)
+            tables[name].publish(self.engine, run, [piece])
+        self.done.built.append(built)
+
+    def _put_aside(self, bronze: Bronze, batch: Batch, fault: str) -> bool:
+        """Whether a file of the batch was torn, and is refused now."""
+        for entry in bronze.entries(batch.from_s, batch.until_s):
+            path = bronze.folder / entry.file
+            if reason := arrow.broken([path]):
+                reason = reason.removeprefix(f"{path}: ")
+                landing.quarantine(path, self.pipeline.tables, bronze.source, reason)
+                bronze.refuse(entry, reason, self.done.run)
+                self.done.intake.setdefault(bronze.source, Intake()).refused.append((entry.landed, reason))
+                return True
+        return False
+
+    def look_whether_fresh(self) -> None:
+        """How old the newest rows of each source are; of a run that looks at all."""
+        if self.order.span is None:
+            self._note(self._judging().fresh(self.pipeline.bronze))
+
+    def build_gold(self) -> None:
+        """The hours that are stale."""
+        pipeline, order = self.pipeline, self.order
+        until_s = int(self.now_s - order.wait_s) // 300 * 300
+        span = order.span if order.span is not None else range(1 << 62)
+        works = gold.stale(pipeline.silver, pipeline.gold, until_s, span, rebuild=order.rebuild)
+        for at, work in enumerate(works):
+            self.progress("build gold", at, len(works))
+            self._build_piece(work)
+        self.progress("build gold", len(works), len(works))
+        demand = pipeline.gold["demand"].current
+        self.done.demand_until_s = _until_s(demand.pieces, 300)
+
+    def build_live(self) -> None:
+        """Live demand, unless the run is of another time."""
+        if self.order.span is None:
+            until_s = int(self.now_s - self.order.wait_s) // 60 * 60
+            work = gold.stale_live(self.pipeline.silver, self.pipeline.gold["demand_live"], until_s)
+            if work is not None:
+                self._build_piece(work)
+        self.done.live_until_s = _until_s(self.pipeline.gold["demand_live"].current.pieces, 60)
+
+    def _build_piece(self, work: gold.Work) -> None:
+        pipeline, run = self.pipeline, self.done.run
+        table = pipeline.gold[work.kind.name]
+        began_s = time.monotonic()
+        held = gold.held(pipeline.silver, pipeline.bronze)
+        piece = gold.build(self.engine, pipeline.silver, table, work, run, held)
+        failpoint("gold-written")
+        verdicts, piece = self._judging().piece(pipeline.silver, table, work, piece)
+        self._note(verdicts)
+        failpoint("gold-judged")
+        if quality.stops(verdicts):
+            table.put_aside(piece, pipeline.tables / "quarantine")
+            return
+        self.done.pieces.append((work.kind.name, piece))
+        inputs = {name: pipeline.silver[name] for name in gold.OF[work.kind.name]}
+        of = lineage.of_piece(self.engine.name, work, inputs, gold.back_s(work.kind, work.from_s))
+        lineage.beside(table, run, piece, of, verdicts)
+        failpoint("gold-lineage")
+        table.publish(self.engine, run, [piece], alone=work.kind is DEMAND_LIVE)
+        seconds = self.done.seconds
+        seconds[work.kind.name] = seconds.get(work.kind.name, 0.0) + time.monotonic() - began_s
+
+    def _judging(self) -> Judging:
+        return Judging(self.engine, self.done.run, int(self.now_s), int(self.now_s) - self.order.wait_s)
+
+    def _note(self, verdicts: Sequence[Verdict]) -> None:
+        quality.note(self.pipeline.tables, verdicts)
+        self.done.verdicts += verdicts
+
+    def tell(self) -> None:
+        """Write down what was done."""
+        lineage.told(self.pipeline.tables, self.done.run, summary(self.done))
+        failpoint("run-told")
+
+
+def _until_s(pieces: Sequence[Piece], bucket_s: int) -> int:
+    """When the newest bucket ended; 0 where there is none."""
+    return max((start_s for piece in pieces for start_s in piece.buckets), default=-bucket_s) + bucket_s

@@ -1,0 +1,86 @@
+"""From what edges say they served to bits by minute, service and view."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import ibis
+
+from gslb.model import records
+from gslb.tables.places import located
+from gslb.tables.queries import FIRST_TIME_S
+from gslb.tables.schemas import Table
+from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, net_mask, one_of_each, shaped, split
+
+REASONS: Final = ("null", "time", "client", "number", "service", "edge")
+"""Why a row is rejected, by what is wrong with it; of several the first."""
+
+MAX_LABELS: Final = 128
+_KEY: Final = ("minute_s", "edge", "service", *CLIENT)
+_MAX_BYTES: Final = 1 << 50  # 150 Tbps for a minute
+
+
+def verdicts(deliveries: Table, services: Table, edges: Table) -> Table:
+    """The rows with a column ``reject``: empty, or one of `REASONS`."""
+    hosts = _services_of(deliveries, services).select(host="host", known_service="service")
+    ids = edges.select(known_edge="edge").distinct()
+    rows = deliveries.left_join(hosts, deliveries.service == hosts.host)
+    rows = rows.left_join(ids, rows.edge == ids.known_edge)
+    null = ibis.or_(*(rows[name].isnull() for name in records.DELIVERIES))
+    time = (rows.minute_s < FIRST_TIME_S) | (rows.minute_s % MINUTE_S != 0) | (rows.minute_s > rows.received_s)
+    number = ibis.or_(
+        rows["bytes"] < 0, rows["bytes"] > _MAX_BYTES, rows.sessions_started < 0, rows.sessions_started > 1 << 40
+    )
+    tests = (null, time, _wrong(rows), number, rows.known_service.isnull(), rows.known_edge.isnull())
+    return rows.select(*records.DELIVERIES, reject=ibis.cases(*zip(tests, REASONS, strict=True), else_=""))
+
+
+def deduplicated(deliveries: Table) -> Table:
+    """One row per minute, edge, service and client: the one with the most bytes, of equals that with the most sessions,
+    of equals the first that came in. An edge that sends a minute again sends it whole, and more of it."""
+    order = [deliveries["bytes"].desc(), deliveries.sessions_started.desc(), deliveries.received_s]
+    return one_of_each(deliveries, _KEY, order)
+
+
+def delivered(deliveries: Table, places: Table, services: Table) -> Table:
+    """`DELIVERED`: bytes by minute, edge, service and view. Rows of no known service are left out."""
+    hosts = _services_of(deliveries, services)
+    hosts = hosts.select("host", own="service")
+    named = deliveries.join(hosts, deliveries.service == hosts.host)
+    each = named.group_by("minute_s", "edge", *CLIENT, service=named.own).agg(
+        bytes=named["bytes"].sum(), sessions_started=named.sessions_started.sum()
+    )
+    there = located(each, places)
+    found = there.group_by("minute_s", "edge", "service", *VIEW).agg(
+        bytes=there["bytes"].sum(), sessions_started=there.sessions_started.sum(), clients=there.count()
+    )
+    return shaped(found, records.DELIVERED)
+
+
+def _services_of(deliveries: Table, services: Table) -> Table:
+    """The distinct hosts (``host``, as it stands there) that lie at or below a service, with the nearest ``service``:
+    of a name itself, else of the fewest labels up, there ``*`` before the name without."""
+    hosts = deliveries.select(host="service").distinct()
+    hosts = hosts.filter(hosts.host.notnull())
+    lower = hosts.host.lower()
+    hosts = hosts.mutate(name=lower.endswith(".").ifelse(lower, lower + "."))
+    labels = split(hosts.name, ".").length() - 1
+    ups = hosts.mutate(up=ibis.range(0, ibis.least(labels, MAX_LABELS)).unnest())
+    ups = ups.mutate(suffix=split(ups.name, ".")[ups.up :].join("."), up=ups.up.cast("int64"))
+    names = services.select("service").distinct()
+    wild = names.filter(names.service.startswith("*."))
+    below = wild.mutate(suffix=wild.service.substr(2), kind=ibis.literal(0, "int64"))
+    above = names.mutate(suffix=names.service, kind=ibis.literal(1, "int64"))
+    points = below.union(above)
+    found = ups.join(points, "suffix")
+    found = found.filter((found.up > 0) | (found.kind == 1))
+    return one_of_each(found, ["host"], [found.up, found.kind, found.service]).select("host", "service")
+
+
+def _wrong(rows: Table) -> ibis.ir.BooleanValue:
+    """Whether the columns of a client are no network."""
+    family, net, length = (rows[name] for name in CLIENT)
+    none = (family == 0) & (net == 0) & (length == 0)
+    v4 = (family == 4) & (length <= 32) & (net >= 0) & (net <= 0xFFFFFFFF)
+    v6 = (family == 6) & (length <= 64)
+    return ~(none | ((v4 | v6) & (length >= 0) & ((net & net_mask(family, length)) == net)))

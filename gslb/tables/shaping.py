@@ -1,0 +1,64 @@
+"""What steps share: exact numbers, starts of minutes, one row of several, networks, and a table's final columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from gslb.model import records
+from gslb.tables.schemas import Table, schema
+
+MINUTE_S: Final = 60
+TIME: Final = dt.Timestamp(timezone="UTC", scale=6)
+
+CLIENT: Final = ("client_family", "client_net", "client_len")
+RESOLVER: Final = ("resolver_family", "resolver_net", "resolver_len")
+VIEW: Final = ("country", "region", "isp")
+
+
+def shaped(table: Table, columns: records.Columns) -> Table:
+    """Exactly these columns, in their order."""
+    return table.select(*columns).cast(schema(columns))
+
+
+def instant(at_s: int) -> Any:
+    """A second since 1970 as the time that tables hold."""
+    return ibis.literal(datetime.fromtimestamp(at_s, UTC), type=TIME)
+
+
+def start_of(time: Any, size_s: int) -> Any:
+    """Where the ``size_s`` seconds begin that a time lies in, in seconds since 1970."""
+    return time.epoch_seconds() // size_s * size_s
+
+
+def start_s(seconds: Any, size_s: int) -> Any:
+    """Where the ``size_s`` seconds begin that a second from 1970 on lies in."""
+    return seconds - seconds % size_s
+
+
+def one_of_each(table: Table, key: Sequence[str], order: Sequence[Any]) -> Table:
+    """Of the rows of each ``key`` the first by ``order``. Rows that are equal in all of it must be copies."""
+    rank = ibis.row_number().over(group_by=[table[name] for name in key], order_by=list(order))
+    ranked = table.mutate(_rank=rank)
+    return ranked.filter(ranked["_rank"] == 0).drop("_rank")
+
+
+def split(text: Any, mark: str) -> Any:
+    """The parts of a text between marks. What an engine splits at may be a pattern to it; a tab is none."""
+    return text.replace(mark, "\t").split("\t")
+
+
+def bit(number: Any) -> Any:
+    """The bit of this number, 0 to 62, as a whole number. Literals are as narrow as engines like: so the 1 is made."""
+    return (number * 0 + 1) << number.cast("int32")
+
+
+def net_mask(family: Any, length: Any) -> Any:
+    """The bits that a prefix of this length fixes: of IPv4's 32, or of the upper 64 of IPv6, signed."""
+    host_bits = ibis.ifelse(family == 4, 32, 64) - length
+    mask = -bit(ibis.greatest(ibis.least(host_bits, 62), 0))
+    return ibis.cases((host_bits == 63, mask * 2), (host_bits > 63, length * 0), else_=mask)
