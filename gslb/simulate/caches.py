@@ -23,6 +23,7 @@ U64 = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
 Ask = Callable[[I64, I64, I64, U64], Answers]
+Told = Callable[[int, I64, Answers], None]
 
 NO_PREFIX: Final = -1
 _LONG_AGO_S: Final = -(1 << 40)
@@ -49,11 +50,20 @@ class Units:
         return float(np.square(self.share).sum())
 
 
-def units(world: World, caches: int, prefixes: int, violators: float, rng: np.random.Generator) -> Units:
+def units(
+    world: World,
+    caches: int,
+    prefixes: int,
+    violators: float,
+    rng: np.random.Generator,
+    *,
+    violators_ecs: bool = True,
+) -> Units:
     """The caches of a world: ``caches`` for each resolver, or where it sends Client Subnet ``prefixes`` client prefixes
     for each view behind it.
 
-    Resolvers with the part ``violators`` of demand, as nearly as whole ones make it, violate TTLs.
+    Resolvers with the part ``violators`` of demand, as nearly as whole ones make it, violate TTLs; those that send
+    Client Subnet among them, or not (``violators_ecs``).
     """
     resolvers = len(world.resolver_view)
     by_resolver = np.bincount(world.client_resolver, weights=world.client_share, minlength=resolvers)
@@ -61,7 +71,8 @@ def units(world: World, caches: int, prefixes: int, violators: float, rng: np.ra
     violates = np.zeros(resolvers, dtype=np.bool_)
     missing = violators
     for resolver in order.tolist():
-        if 0 < by_resolver[resolver] <= missing:
+        may = violators_ecs or not world.sends_ecs[resolver]
+        if may and 0 < by_resolver[resolver] <= missing:
             violates[resolver] = True
             missing -= by_resolver[resolver]
     ecs = world.sends_ecs[world.client_resolver]
@@ -98,10 +109,12 @@ def units(world: World, caches: int, prefixes: int, violators: float, rng: np.ra
 
 
 class Caches:
-    """What every cache of a world holds. ``kept_s`` is how long a violator keeps an answer at least."""
+    """What every cache of a world holds. ``kept_s`` is how long a violator keeps an answer at least; ``told`` is called
+    with the time, the entries that are asked for and their answers."""
 
-    def __init__(self, units: Units, streams: int, kept_s: int) -> None:
+    def __init__(self, units: Units, streams: int, kept_s: int, told: Told | None = None) -> None:
         self._units = units
+        self._told = told
         self._streams = streams
         self._kept_s = kept_s
         self.edge = np.full(len(units.view) * streams, -1, dtype=np.int64)
@@ -127,4 +140,6 @@ class Caches:
             self.edge[expired] = found.edge
             self._until_s[expired] = np.where(found.edge >= 0, now_s + ttl_s, now_s)
             self.asked += len(expired)
+            if self._told is not None:
+                self._told(now_s, expired, found)
         return self.edge[cell]

@@ -9,7 +9,7 @@ policies meet the same viewers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from gslb.simulate.policies import KINDS, Kind
 from gslb.simulate.record import MINUTE_S, Record, Recorder, RoundRecord
 from gslb.simulate.scenario import Scenario
 from gslb.simulate.sessions import Arrivals, Asking, Crowd, Flash, Habits, Watching, popularity
-from gslb.simulate.steered import START_MS, Servers
+from gslb.simulate.steered import START_MS, Answers, Servers
 from gslb.simulate.telemetry import Agents, Condition
 from gslb.simulate.world import World
 from gslb.snapshot import acceptance
@@ -45,9 +45,34 @@ _UNITS, _DRAWS, _RETRIES = 10, 11, 12  # streams of random numbers
 Progress = Callable[[int], None]
 
 
-def run(scenario: Scenario, world: World, policy: str, progress: Progress = lambda now_s: None) -> Record:
+class Witness(Protocol):
+    """Who looks on at a run. Times are seconds of the run, warm-up included; the prelude is before 0."""
+
+    def enter(self, units: Units) -> None:
+        """The run begins; ``units`` are the caches that `Asking.cell` speaks of."""
+
+    def asked(self, now_s: int, cell: I64, answers: Answers) -> None:
+        """Caches ask the servers and get these answers."""
+
+    def began(self, now_s: int, asking: Asking, edge: I64) -> None:
+        """Sessions begin, each on its edge."""
+
+    def cut(self, now_s: int, edges: Mask) -> None:
+        """All sessions on these edges break off; what is left of them begins elsewhere."""
+
+    def reported(self, now_s: int, load_bps: F64, condition: Condition) -> None:
+        """Edges report."""
+
+
+def run(
+    scenario: Scenario,
+    world: World,
+    policy: str,
+    progress: Progress = lambda now_s: None,
+    witness: Witness | None = None,
+) -> Record:
     """Run one policy; ``progress`` is told each minute how many seconds of ``warmup_s + duration_s`` are done."""
-    made = _Run(scenario, world, KINDS[policy])
+    made = _Run(scenario, world, KINDS[policy], witness)
     made.prelude()
     end_s = scenario.warmup_s + scenario.duration_s
     for now_s in range(end_s):
@@ -59,12 +84,18 @@ def run(scenario: Scenario, world: World, policy: str, progress: Progress = lamb
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, world: World, kind: Kind) -> None:
+    def __init__(self, scenario: Scenario, world: World, kind: Kind, witness: Witness | None) -> None:
         self._scenario, self._world, self._kind = scenario, world, kind
         demand = scenario.demand
         rng = np.random.default_rng((scenario.seed, _UNITS))
-        self._units = units(world, scenario.caches, scenario.prefixes, scenario.violators, rng)
-        self._caches = Caches(self._units, demand.streams, scenario.violators_keep_s)
+        self._units = units(
+            world, scenario.caches, scenario.prefixes, scenario.violators, rng, violators_ecs=scenario.violators_ecs
+        )
+        self._witness = witness
+        if witness is not None:
+            witness.enter(self._units)
+        told = witness.asked if witness is not None else None
+        self._caches = Caches(self._units, demand.streams, scenario.violators_keep_s, told)
         self._servers = Servers(world, kind, scenario.ttl_s, scenario.changing_ttl_s, demand.streams)
         self._crowd = Crowd(
             _habits(scenario, world), world.client_share, world.utc_offset_h[world.client_view], scenario.seed
@@ -178,6 +209,8 @@ class _Run:
         lives = (edge >= 0) & ~self._dead[edge]
         found = np.flatnonzero(lives)
         self._watching.begin(asking.take(found), edge[found])
+        if self._witness is not None:
+            self._witness.began(now_s, asking.take(found), edge[found])
         if len(found) < len(edge):
             self._wait(asking.take(np.flatnonzero(~lives)), now_s + RETRY_S)
         self._recorder.count(now_s, begun=len(found), failed=len(edge) - len(found))
@@ -192,6 +225,8 @@ class _Run:
     def _break_off(self, now_s: int, dying: Mask) -> None:
         """Sessions on edges that die ask again, each as soon as its player has noticed."""
         cut = self._watching.cut(now_s, dying)
+        if self._witness is not None:
+            self._witness.cut(now_s, dying)
         self._dead = self._dead | dying
         noticed = self._retries.integers(1, RECONNECT_S + 1, len(cut.cell))
         for after in range(1, RECONNECT_S + 1):
@@ -203,7 +238,10 @@ class _Run:
         self._affected = hit & ~violates
 
     def _push(self, now_s: int, condition: Condition) -> None:
-        self._agents.push(now_s, np.maximum(self._watching.load_bps, 0.0), condition)
+        load_bps = np.maximum(self._watching.load_bps, 0.0)
+        self._agents.push(now_s, load_bps, condition)
+        if self._witness is not None:
+            self._witness.reported(now_s, load_bps, condition)
 
     def _plan(self, now_s: int) -> None:
         """Rounds of dispatch, and plans that arrive."""
@@ -282,7 +320,15 @@ def _habits(scenario: Scenario, world: World) -> Habits:
         peak_to_trough=demand.peak_to_trough,
         start_h=demand.start_h - scenario.warmup_s / 3600,
         flashes=_flashes(scenario, world),
+        regional=demand.regional,
+        home=_homes(world),
     )
+
+
+def _homes(world: World) -> I64:
+    """The number of each row's country."""
+    number = {country: at for at, country in enumerate(sorted({view.country for view in world.views}))}
+    return np.array([number[world.views[view].country] for view in world.client_view.tolist()], dtype=np.int64)
 
 
 def _flashes(scenario: Scenario, world: World) -> Sequence[Flash]:

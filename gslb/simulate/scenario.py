@@ -30,7 +30,8 @@ LARGEST: Final = "largest"
 class Demand:
     """How people watch: ``sessions`` at once in the mean of a day, of log-normal length (mean ``mean_s``, log-sd
     ``sigma``), at ``rates_bps`` (equally likely), of ``streams`` whose popularity follows Zipf's law with exponent
-    ``zipf``. ``peak_to_trough`` is of the local day; the run begins at ``start_h`` hours UTC."""
+    ``zipf``; the part ``regional`` of sessions goes by an order of streams of their country. ``peak_to_trough`` is of the
+    local day; the run begins at ``start_h`` hours UTC."""
 
     sessions: int = 20_000
     mean_s: int = 600
@@ -40,6 +41,7 @@ class Demand:
     zipf: float = 1.0
     peak_to_trough: float = 3.5
     start_h: float = 12.0
+    regional: float = 0.0
 
     @property
     def mean_bps(self) -> float:
@@ -121,6 +123,7 @@ class Scenario:
     changing_ttl_s: int = 5
     violators: float = 0.07
     violators_keep_s: int = 3600
+    violators_ecs: bool = True
     caches: int = 8
     prefixes: int = 8
     report_delay_s: int = 2
@@ -195,6 +198,7 @@ def _made(model: ScenarioModel, path: str, rules: DispatchRules) -> Scenario:
             zipf=demand.zipf,
             peak_to_trough=demand.peak_to_trough,
             start_h=demand.start_hour,
+            regional=demand.regional,
         ),
         flashes=tuple(
             FlashCrowd(
@@ -209,6 +213,7 @@ def _made(model: ScenarioModel, path: str, rules: DispatchRules) -> Scenario:
         changing_ttl_s=model.changing_ttl,
         violators=model.violators,
         violators_keep_s=model.violators_keep,
+        violators_ecs=model.violators_ecs,
         caches=model.caches,
         prefixes=model.prefixes,
         report_delay_s=model.report_delay,

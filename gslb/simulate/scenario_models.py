@@ -128,6 +128,9 @@ class DemandModel(Model):
     start_hour: Annotated[float, fields.number(0, 24)] = Field(
         default=12.0, description="hour of UTC at which the run begins; default: 12"
     )
+    regional: Fraction = Field(
+        default=0.0, description="part of sessions that go by another order of streams, their country's; default: 0"
+    )
 
 
 class FlashModel(Model):
@@ -205,6 +208,9 @@ class ScenarioModel(Model):
     )
     violators: Fraction = Field(
         default=0.07, description="part of demand behind resolvers that keep answers for too long; default: 0.07"
+    )
+    violators_ecs: Boolean = Field(
+        default=True, description="whether resolvers that send Client Subnet are among them; default: true"
     )
     violators_keep: Seconds = Field(default=3600, description="for how long they keep them; default: 1h")
     caches: Annotated[int, fields.whole(1, 1000)] = Field(

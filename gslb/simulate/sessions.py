@@ -22,7 +22,7 @@ _PEAK_H: Final = 20.5
 """Local time of day at which most watch."""
 _REFRESH_S: Final = 10
 """Seconds for which the pattern of arrivals stands."""
-_FIRST, _STEP = 0, 1  # streams of random numbers
+_FIRST, _STEP, _ORDERS = 0, 1, 2  # streams of random numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class Flash:
 class Habits:
     """How people watch. ``sessions`` is how many do at once, in the mean of a day (`share` sums to 1);
     ``mean_s`` and ``sigma`` are of the log-normal duration; ``rates_bps`` are equally likely; ``zipf`` is the exponent
-    of popularity over ``streams``; ``peak_to_trough`` is of a day, 1 for none; ``start_h`` the UTC hour at second 0."""
+    of popularity over ``streams``; ``peak_to_trough`` is of a day, 1 for none; ``start_h`` the UTC hour at second 0.
+    ``regional`` is the part of sessions that go by the popularity of their country, which is another order of the same
+    streams; ``home`` numbers the country of each row."""
 
     sessions: float
     mean_s: float
@@ -62,6 +64,8 @@ class Habits:
     peak_to_trough: float
     start_h: float
     flashes: Sequence[Flash] = ()
+    regional: float = 0.0
+    home: I64 | None = None
 
     @property
     def mean_bps(self) -> float:
@@ -100,6 +104,11 @@ class Crowd:
         self._seed = seed
         self._streams = np.cumsum(popularity(habits.streams, habits.zipf))
         self._rates = np.array(habits.rates_bps)
+        self._orders: I64 | None = None
+        if habits.regional and habits.home is not None:
+            rng = np.random.default_rng((seed, _ORDERS))
+            countries = int(habits.home.max(initial=0)) + 1
+            self._orders = np.array([rng.permutation(habits.streams) for _ in range(countries)], dtype=np.int64)
         self._mu = np.log(habits.mean_s) - habits.sigma**2 / 2
         self._stands_until_s = -1
         self._patterns: list[tuple[float, F64, int]] = []
@@ -156,6 +165,9 @@ class Crowd:
         draws = rng.random((3, count))
         row = np.minimum(np.searchsorted(cumulative, draws[0] * cumulative[-1], side="right"), len(cumulative) - 1)
         streams = np.minimum(np.searchsorted(self._streams, draws[1], side="right"), self._habits.streams - 1)
+        if self._orders is not None and self._habits.home is not None:
+            own = self._orders[self._habits.home[row], streams]
+            streams = np.where(rng.random(count) < self._habits.regional, own, streams)
         return Arrivals(
             row=row,
             part=draws[2],

@@ -9,6 +9,7 @@ from typing import Any
 
 from gslb.server import live
 from gslb.server.admin import build_app
+from gslb.server.events import Entries
 from gslb.server.overrides import Orders
 from gslb.server.publishing import Publishing
 from gslb.server.reports import Reports
@@ -48,6 +49,7 @@ class Desk:
         known = self.catalog.edge_ids if self.catalog else ()
         self.reports = Reports(self.store, known.__contains__, lambda: self.clock_s)
         self.plans = Publishing(self.store)
+        self.entries = Entries(self.store)
         self.orders = Orders(self.store, lambda: self.catalog)
         self.app = build_app(self, TOKEN, REPORT_TOKEN)
 

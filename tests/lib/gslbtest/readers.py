@@ -47,7 +47,7 @@ class Desk:
         """Answer from another world from now on."""
         slots = b"".join((row + 1).to_bytes(2, "little") for row in range(len(net.catalog.edges)))
         self._snapshot = self.readers.snapshot(net.engine, self._snapshot)
-        self.readers.use(net.engine, self._snapshot, slots, self.limiter, catalog)
+        self.readers.use(net.engine, self._snapshot, slots, self.limiter, catalog, 0)
 
     def read(self, sock: socket.socket, key: int = 0) -> None:
         """Answer what comes in on a socket, on the running loop; it is the readers' from now on."""
