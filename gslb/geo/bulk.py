@@ -1,7 +1,10 @@
-"""Many lines of a table at a time: those that begin with an IPv4 prefix in its usual form, as nearly all do."""
+"""Many lines of a table at a time: those that begin with an IPv4 prefix in its usual form, as nearly all do; and many
+IPv6 prefixes."""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +23,9 @@ _LINE_FEED, _COMMA, _DOT, _SLASH, _ZERO = b"\n,./0"
 _PAD = b"\n" * 5  # there is always something behind a number
 _LEAST = np.array([1, 0, 10, 100], dtype=np.uint64)  # a number of so many digits, none of them a leading zero
 _HOSTS = host_masks(32).astype(np.uint64)
+_HOSTS6 = host_masks(64).astype(np.uint64)
+_LENGTHS = {str(length): length for length in range(65)}
+_NOWHERE = bytes(16)
 
 
 class Lines(NamedTuple):
@@ -60,6 +66,25 @@ def read(text: bytes) -> Lines:
     plain &= (length <= 32) & ((chars[rests] == _COMMA) | (chars[rests] == _LINE_FEED))
     plain &= starts & _HOSTS[np.where(plain, length, 0)] == 0
     return Lines(begins, ends, rests, starts, np.where(plain, length, NO_PREFIX).astype(np.uint8))
+
+
+def read6(texts: Sequence[str]) -> tuple[U64, U8]:
+    """The upper 64 bits and the length of IPv6 prefixes. The length is `NO_PREFIX` of whatever is none, is longer than
+    /64 or has bits set past its length."""
+    packed: list[bytes] = []
+    lens = np.full(len(texts), NO_PREFIX, dtype=np.uint8)
+    for at, text in enumerate(texts):
+        address, _, digits = text.partition("/")
+        try:
+            packed.append(socket.inet_pton(socket.AF_INET6, address))
+        except (OSError, ValueError):
+            packed.append(_NOWHERE)
+        else:
+            lens[at] = _LENGTHS.get(digits, NO_PREFIX)
+    halves = np.frombuffer(b"".join(packed), dtype=">u8").reshape(-1, 2).astype(np.uint64)
+    fits = lens <= 64
+    fits &= (halves[:, 0] & _HOSTS6[np.where(fits, lens, 0)] == 0) & (halves[:, 1] == 0)
+    return halves[:, 0], np.where(fits, lens, NO_PREFIX).astype(np.uint8)
 
 
 def _number(chars: U8, begins: Indices, ends: Indices) -> U64:

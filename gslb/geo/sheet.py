@@ -7,6 +7,8 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from gslb.errors import Findings
 
 MAX_ERRORS = 10_000
@@ -134,7 +136,7 @@ class Sheet:
             if notes.first and not lines:
                 lines = self._text.split(b"\n")
             for line, at, reason in notes.first:
-                tell(self.path, line, _offset(lines[line - 1].decode(), at) + 1, reason)
+                tell(self.path, line, offset(lines[line - 1].decode(), at) + 1, reason)
             if notes.count > len(notes.first):
                 tell(self.path, 0, 0, f"{notes.count - len(notes.first)} more {kind} of this file are not shown")
 
@@ -167,7 +169,7 @@ class Sheet:
             return
         at: dict[str, int] = {}
         for index, name in enumerate(names):
-            column = _offset(first, index) + 1
+            column = offset(first, index) + 1
             if name in at:
                 self._findings.error(self.path, 1, column, f"column {name!r} is named twice")
             elif name in known:
@@ -185,7 +187,24 @@ class Sheet:
             self._at, self._width = at, len(names)
 
 
-def _offset(text: str, index: int) -> int:
+def plain_cells(block: bytes) -> tuple[int, list[str]] | None:
+    """Number of columns and all cells of lines that hold nothing but cells, commas and line feeds, as many each; None
+    of other lines."""
+    if not block.isascii() or any(odd in block for odd in (b'"', b"\r", b" ", b"\t")):
+        return None
+    body = block.removesuffix(b"\n")
+    codes = np.frombuffer(body + b"\n", np.uint8)
+    marks = codes[(codes == 44) | (codes == 10)]
+    width = 1 + int(np.argmax(marks == 10))
+    if len(marks) % width:
+        return None
+    ends = marks.reshape(-1, width) == 10
+    if not ends[:, -1].all() or ends[:, :-1].any() or (width == 1 and b"\n\n" in block):
+        return None
+    return width, body.replace(b"\n", b",").decode().split(",")
+
+
+def offset(text: str, index: int) -> int:
     """Where field ``index`` of a line begins, past its leading blanks."""
     at = 0
     for _ in range(index):

@@ -4,7 +4,8 @@
     python tests/bench/bench.py solver world            # some parts; a page is written if all of its parts are run
 
 Queries need ../shared/peers, dnsperf, a C compiler, redis-server, and the servers that are to be compared. Exit 1 where
-a bound is missed or could not be measured; the pages, docs/benchmarks.md and docs/dispatch.md, say so too.
+a bound is missed or could not be measured; the pages, docs/benchmarks.md, docs/dispatch.md and docs/querylog.md, say so
+too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import bounds
 import latency
 import plot
 import profiling
+import querylog
 import rebuild
 import reloading
 import replay
@@ -51,7 +53,9 @@ QUERIES: dict[str, Part] = {
 among it, and gives a `Result`."""
 DISPATCH: dict[str, Part] = {"solver": solver.measure, "world": world.measure}
 """The parts of docs/dispatch.md; the folder is theirs to use."""
-PARTS = QUERIES | DISPATCH
+LOG: dict[str, Part] = {"log": querylog.measure}
+"""The part of docs/querylog.md; it takes the same folder as those of `QUERIES`."""
+PARTS = QUERIES | DISPATCH | LOG
 
 
 def main() -> int:
@@ -65,21 +69,23 @@ def main() -> int:
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     parts = asked.part or list(PARTS)
     queries = [part for part in parts if part in QUERIES]
+    driven = [part for part in parts if part in QUERIES | LOG]
     missing = [name for name in ("dnsperf", "taskset", "cc", "redis-server") if shutil.which(name) is None]
-    if queries and (not (work.SHARED / "peers/peers.sh").exists() or missing):
+    if driven and (not (work.SHARED / "peers/peers.sh").exists() or missing):
         print(f"bench: needs {', '.join(missing) or '../shared/peers'}; nothing was measured")
         return 1
     with tempfile.TemporaryDirectory(prefix="gslb-bench-") as name:
         folder = Path(name)
-        if queries:
+        if driven:
             work.peers_work(folder)
         found = {part: _measured(part, folder) for part in parts}
         missed = [bound for part in queries for bound in bounds.missed(found[part])]
         profiles = profiling.measure(folder, missed) if asked.profile or not asked.part else []
     if queries:
         _queries({part: found[part] for part in queries}, profiles)
-    if dispatch := {part: found[part] for part in parts if part in DISPATCH}:
-        _dispatch(dispatch)
+    for page, all_parts in (("dispatch.md", DISPATCH), ("querylog.md", LOG)):
+        if some := {part: found[part] for part in parts if part in all_parts}:
+            _numbers(page, some, whole=len(some) == len(all_parts))
     return 1 if any(bounds.missed(result) for result in found.values()) else 0
 
 
@@ -93,11 +99,12 @@ def _queries(found: dict[str, Result], profiles: list[str]) -> None:
         (DOCS / "benchmarks.svg").write_text(plot.render(bars, curves), encoding="utf-8")
 
 
-def _dispatch(found: dict[str, Result]) -> None:
+def _numbers(name: str, found: dict[str, Result], *, whole: bool) -> None:
+    """Show what was found, and write it into its page where that is all of it."""
     text = report.numbers(list(found.values()))
     print(text)
-    if len(found) == len(DISPATCH):
-        page = DOCS / "dispatch.md"
+    if whole:
+        page = DOCS / name
         page.write_text(report.put(page.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 

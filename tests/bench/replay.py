@@ -92,7 +92,7 @@ def side(
     """
     snapshot = Snapshot(world.catalog, world.steering, Identity())
     limiter = CompiledLimiter(LIMIT_PER_S, 2, 15, []) if metered else None
-    served = Served(snapshot, bytes(2 * len(world.catalog.edges)), limiter, 1)
+    served = Served(snapshot, bytes(2 * len(world.catalog.edges)), limiter, 1, 1)
     counters, log = cells.create(), ring.create(sample, cells.BLOCKS)
     meters = native.meters(cells.attach(counters), ring.attach(log), 1)
     os.close(counters)

@@ -69,7 +69,7 @@ BEGIN, END = "<!-- numbers: written by make bench -->\n", "<!-- end of numbers -
 
 
 def numbers(results: Sequence[Result]) -> str:
-    """What stands between `BEGIN` and `END` in docs/dispatch.md."""
+    """What stands between `BEGIN` and `END` in docs/dispatch.md and docs/querylog.md."""
     found = [
         f"One run of `make bench` on {_processor()}, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}.",
         "",

@@ -16,7 +16,7 @@ from gslbtest import dispatcher
 from gslbtest.stores import RedisServer
 
 from gslb.dispatch.keeping import Keeper
-from gslb.dispatch.process import holder, once
+from gslb.dispatch.process import once
 from gslb.dispatch.rounds import DRY, FAILED, FROZEN, PUBLISHED, STANDBY, Done
 from gslb.dispatch.settings import Settings
 from gslb.dispatch.solver import Solver, SolverError
@@ -24,6 +24,7 @@ from gslb.model.override import KIND_DRAIN, Override, Target
 from gslb.model.plan import DRAIN, PLAN_SUM, Plan
 from gslb.plan.round import Made, Round
 from gslb.store.interface import DISPATCH, Writer
+from gslb.store.leases import holder
 from gslb.store.opening import open_writer
 
 

@@ -114,3 +114,32 @@ def test_a_table_is_the_same_in_any_blocks(
     monkeypatch.setattr(sheet, "_BLOCK_BYTES", block_bytes)
     assert read() == whole
     assert len(whole[0]) > 8
+
+
+def test_ipv6_prefixes() -> None:
+    rng = random.Random(9)
+    texts = ["::/0", "::/64", "::/65", "::", "2001:db8::/32", "2001:db8::/", "2001:db8::1/64", "2001:db8:1::/47", ":/0"]
+    texts += [
+        "2001:DB8::/032",
+        "2001:db8::/-1",
+        "fe80::%1/64",
+        "::ffff:1.2.3.4/64",
+        "::\0/64",
+        "ff00::/8",
+        "1.2.3.0/24",
+    ]
+    texts += ["", "/", "::/64/64", " ::/64", *PREFIXES]
+    for _ in range(300):
+        groups = ":".join(f"{rng.choice((0, 0, 1 << rng.randrange(16))):x}" for _ in range(4))
+        texts.append(f"{groups}::/{rng.randrange(66)}")
+    starts, lens = (column.tolist() for column in bulk.read6(texts))
+    for text, start, length in zip(texts, starts, lens, strict=True):
+        try:
+            bits, wanted_start, wanted_length = parse_prefix(text)
+        except ValueError:
+            bits = 0
+        if bits == 64:
+            assert (start, length) == (wanted_start, wanted_length), text
+        else:
+            assert length == bulk.NO_PREFIX, text
+    assert sum(length != bulk.NO_PREFIX for length in lens) > 30

@@ -22,7 +22,7 @@ from gslbtest.process import SOON_S, free_port, running, wait_for_tcp, wait_for_
 REPO = Path(__file__).parents[2]
 REWRITE = "GSLB_WRITE_TRANSCRIPTS"
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
-LOOKS = re.compile(r"(?P<wait>(?:sleep \d+; )?)(?=(?:dig|gslb status|gslb explain|gslb override list)\b)")
+LOOKS = re.compile(r"(?P<wait>(?:sleep \d+; )?)(?=(?:dig|gslb (?:status|explain|override list|log))\b)")
 """Commands that change nothing, and the wait before them."""
 VOLATILE = [
     # what differs from run to run, and what stands for it on both sides
@@ -117,8 +117,8 @@ class _Reader:
     def run(self, step: Step) -> str:
         command = self._ported(step.command, self.ports)
         back = {here: there for there, here in self.ports.items()}
-        if step.command == "make run":
-            return self._ported(self._serve(), back)
+        if step.command.endswith("make run"):
+            return self._ported(self._serve(shlex.split(step.command)[:-2]), back)
         if step.command.startswith("redis-server "):
             return self._redis(shlex.split(command))
         looks = LOOKS.match(command)
@@ -147,9 +147,9 @@ class _Reader:
         )
         return done.stdout
 
-    def _serve(self) -> str:
+    def _serve(self, settings: list[str]) -> str:
         log = self.folder.parent / "run.log"
-        line = ["make", "run", f"PORT={self.ports['5300']}", f"ADMIN=127.0.0.1:{self.ports['8053']}"]
+        line = ["env", *settings, "make", "run", f"PORT={self.ports['5300']}", f"ADMIN=127.0.0.1:{self.ports['8053']}"]
         process = self.running.enter_context(running(line, log, cwd=self.folder, env=self._env()))
         said = wait_for_text(process, log, "ready ")
         return "".join(row + "\n" for row in said.splitlines() if not row.startswith("{"))

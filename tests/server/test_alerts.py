@@ -50,6 +50,8 @@ WELL = {
     f"gslb_worker_restarts_total{{{A}}}": "0",
     f"gslb_udp_receive_drops_total{{{A}}}": "0",
     f"gslb_udp_missed_dropped_total{{{A}}}": "0",
+    f'gslb_query_log_lost_total{{{A},reason="disk"}}': "0",
+    f"gslb_query_log_failing{{{A}}}": "0",
 }
 """A server that is well: series without their job, and the value that stands, or after a + what is added each step."""
 SHA, PULL = {"edge": "sha"}, {"service": "pull.live.example."}
@@ -122,6 +124,11 @@ CASES: dict[str, Case] = {
     "a fault of the engine": ({f"gslb_engine_errors_total{{{A}}}": "+1"}, {"GslbEngineErrors": [ON_A]}),
     "workers die": ({f"gslb_worker_restarts_total{{{A}}}": "+1"}, {"GslbWorkerDied": [ON_A]}),
     "queries are lost": ({f"gslb_udp_receive_drops_total{{{A}}}": "+100"}, {"GslbReceiveDrops": [ON_A]}),
+    "records of the query log are lost": (
+        {f'gslb_query_log_lost_total{{{A},reason="disk"}}': "+1"},
+        {"GslbQueryLogLost": [ON_A | {"reason": "disk"}]},
+    ),
+    "the query log cannot be written": ({f"gslb_query_log_failing{{{A}}}": "1"}, {"GslbQueryLogFailing": [ON_A]}),
     "the engine cannot keep up": ({f"gslb_udp_missed_dropped_total{{{A}}}": "+100"}, {"GslbMissesDropped": [ON_A]}),
 }
 

@@ -370,7 +370,7 @@ def test_limits_count_as_on_the_reference_path(net: World, slip: int) -> None:
     slots = b"".join((row + 1).to_bytes(2, "little") for row in range(len(net.catalog.edges)))
     snapshot = Snapshot(net.catalog, net.steering, net.engine.identity)
     counting = meters(compiled, ring.attach(ring.create(0, 1, 16)), 0)
-    served = Served(snapshot, slots, CompiledLimiter(*rules), 1)
+    served = Served(snapshot, slots, CompiledLimiter(*rules), 1, 1)
     replay(served, counting, [each[0] for each in asked], [each[1] for each in asked], 1, metered_=True)
     responder = Responder(cells.blocks(reference)[0])
     responder.use(net.engine, slots, Limiter(*rules))
@@ -390,7 +390,7 @@ def test_many_threads_share_a_limiter(net: World, slip: int) -> None:
     memory = cells.attach(cells.create())
     rings = ring.attach(ring.create(0, cells.BLOCKS, 16))
     limiter = CompiledLimiter(rate, slip, 15, [])
-    served = Served(Snapshot(net.catalog, net.steering, net.engine.identity), bytes(64), limiter, 1)
+    served = Served(Snapshot(net.catalog, net.steering, net.engine.identity), bytes(64), limiter, 1, 1)
     absent = [edns(question=asks(b"\x04none\x04live\x07example\0"))] * 5
     sources = [bytes((192, 0, 2, 1)), *(bytes((10, 0, number, 1)) for number in range(4))]
 

@@ -12,8 +12,8 @@ from gslbtest.desk import TOKEN, Desk
 from gslbtest.process import SOON_S
 
 from gslb.server.admin import serve
-from gslb.server.patience import Limits
 from gslb.server.status import ReloadStatus
+from gslb.store.serving import Limits
 
 AUTH = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
 

@@ -36,7 +36,7 @@ def new(sample: int = 1, slots: int = 16) -> memoryview:
 
 def put(writer: ring.Writer, number: int) -> None:
     """A record of which every field is the number's low bits."""
-    writer.put(*(number & 0xFF,) * (len(FIELDS)))
+    writer.put(*(number & 0xFF,) * (1 + len(FIELDS)))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_written_is_read(steps: list[int], read: list[list[int]], lost: 
         records = reader.read()
         found.append(records["number"].tolist())
         assert records["time_us"].tolist() == [number & 0xFF for number in found[-1]]
-        assert all((records[name] == records["time_us"]).all() for name in FIELDS if name != "pad")
+        assert all((records[name] == records["time_us"]).all() for name in FIELDS)
     assert (found, reader.lost) == (read, lost)
     assert sum(steps) == sum(map(len, found)) + lost
 
@@ -119,7 +119,7 @@ def test_reading_while_it_is_written() -> None:
     while thread.is_alive() or seen + reader.lost < total:
         for record in reader.read():
             assert last < record["number"] <= total
-            assert {int(record[name]) for name in FIELDS if name != "pad"} == {int(record["number"]) & 0xFF}
+            assert {int(record[name]) for name in FIELDS} == {int(record["number"]) & 0xFF}
             last, seen = record["number"], seen + 1
     thread.join()
     assert seen + reader.lost == total
@@ -134,7 +134,7 @@ def net() -> World:
 def by_responder(net: World, asked: list[tuple[bytes, bytes]], sample: int) -> ring.Reader:
     memory = new(sample, 4096)
     responder = Responder(memoryview(bytearray(cells.CELLS * 8)).cast("Q"), ring.Writer(memory))
-    responder.use(net.engine, bytes(2 * len(net.catalog.edges)), None, 7)
+    responder.use(net.engine, bytes(2 * len(net.catalog.edges)), None, 7, 9)
     for question, source in asked:
         responder.answer(question, source, now_s=NOW_S, tcp=False)
     return ring.Reader(memory)
@@ -148,7 +148,7 @@ def by_threads(net: World, asked: list[tuple[bytes, bytes]], sample: int) -> rin
     memory = new(sample, 4096)
     snapshot = Snapshot(net.catalog, net.steering, net.engine.identity)
     counted = meters(cells.attach(cells.create()), [memory], 0)
-    served = Served(snapshot, bytes(2 * len(net.catalog.edges)), None, 7)
+    served = Served(snapshot, bytes(2 * len(net.catalog.edges)), None, 7, 9)
     replay(served, counted, [each[0] for each in asked], [each[1] for each in asked], 1, metered_=True)
     return ring.Reader(memory)
 
@@ -182,7 +182,7 @@ def test_a_record(log: Log, net: World) -> None:
         "client_length": 24,
         "families": 2,
         "transport": 0,
-        "pad": 0,
+        "steering": 9,
     }
     assert abs(int(record["time_us"]) - 1_795_000_000_000_000) < 10**17
 

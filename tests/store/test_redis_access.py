@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import re
 import time
@@ -26,6 +27,7 @@ from gslb.model.override import KIND_DRAIN, Override, Target
 from gslb.model.plan import Plan
 from gslb.model.report import Report, StoreState
 from gslb.store import redis_library, redis_store
+from gslb.store.events import Position, open_events
 from gslb.store.interface import DISPATCH, Freeze, StoreError
 from gslb.store.opening import open_store, open_writer
 from gslb.store.redis_clock import StoreClock
@@ -91,7 +93,7 @@ def users(server: RedisServer, passwords: dict[str, str]) -> As:
 
 
 def test_the_users_are_these(passwords: dict[str, str]) -> None:
-    assert list(passwords) == ["admin", "agent-fra-1", "dispatcher", "operator", "server"]
+    assert list(passwords) == ["admin", "agent-fra-1", "dispatcher", "operator", "measurer", "server"]
 
 
 async def test_an_agent_writes_the_report_of_its_edge_alone(users: As) -> None:
@@ -157,6 +159,25 @@ async def test_a_dispatcher_publishes_and_reads(users: As) -> None:
             with pytest.raises(StoreError, match="NOPERM"):
                 await write
     assert refused(users, "dispatcher", "DEL", "{gslb}:events")
+
+
+async def test_a_measurer_reads_entries_and_has_its_lease(users: As) -> None:
+    writer, agent = open_writer(users.url("measurer")), open_writer(users.url("agent-fra-1"))
+    assert (await agent.report(REPORT)).accepted
+    for name in ("measurer", "server"):
+        events = open_events(users.url(name))
+        newest = (await events.after(Position())).entries[-1]
+        assert newest.report == dataclasses.replace(REPORT, received_ms=newest.ms)
+        await events.close()
+    lease = await writer.take_lease("measure", "me", 1000)
+    assert lease.token > 0
+    assert await writer.drop_lease("measure", "me") == (True, "")
+    with pytest.raises(StoreError, match="NOPERM"):
+        await writer.take_lease(DISPATCH, "me", 1000)
+    with pytest.raises(StoreError, match="NOPERM"):
+        await writer.report(REPORT)
+    for each in (writer, agent):
+        await each.close()
 
 
 async def test_a_dispatcher_does_not_publish_by_hand(users: As) -> None:

@@ -1,0 +1,24 @@
+"""An engine for whoever runs the pipeline here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from gslbtest import measured
+
+from gslb.measure.engine import Engine, open_engine
+
+
+@pytest.fixture(scope="package")
+def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = open_engine("duckdb", tmp_path_factory.mktemp("engine"), memory_mb=512)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def plain_demand() -> Iterator[None]:
+    """Demand is made plainly, where something else is looked at."""
+    with measured.plainly():
+        yield
