@@ -69,7 +69,7 @@ suite-without-extensions: .venv/dev
 	@GSLB_NO_EXTENSIONS=1 $(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder -q $(ON_BOTH_PATHS)
 
 # Large networks and long runs, and every property with all its examples, of which the suite tries an eighth.
-soak: packages .venv/dev
+soak: packages .venv/dev .venv/spark
 	@GSLB_ALL_EXAMPLES=1 $(BIN)/pytest -m "soak or hypothesis"
 	@$(MAKE) fuzz FUZZ_SECONDS=10
 
@@ -79,7 +79,7 @@ fuzz: .venv/fuzz
 
 # Write the answers in tests/interop/transcripts/ and the outputs in the documents anew; read the difference.
 transcripts: .venv/dev
-	@GSLB_WRITE_TRANSCRIPTS=1 $(BIN)/pytest -q -n 0 tests/interop/test_transcripts.py tests/project/test_docs.py
+	@GSLB_WRITE_TRANSCRIPTS=1 $(BIN)/pytest -q -n 0 -m "soak or not soak" tests/interop/test_transcripts.py tests/project/test_docs.py
 
 # Write anew what compiled code takes from Python: the layout of snapshots, the numbers of the DNS.
 declarations: .venv/dev
@@ -110,6 +110,15 @@ clean:
 	@echo "installing gslb and what its tests need in .venv"
 	@$(QUIETLY) $(PIP) install --editable '.[dev]'
 	@touch $@ .venv/installed
+
+# By itself, as it is large: Spark, and the Java that it runs on.
+.venv/spark: pyproject.toml .venv/dev
+	@bash tests/lib/packages.sh java:default-jre-headless
+	@echo "installing Spark in .venv"
+	@needs=$$($(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"])'); \
+	  $(QUIETLY) $(PIP) install $$needs
+	@touch $@
 
 # By itself: what is installed already stays.
 .venv/fuzz: pyproject.toml .venv/dev

@@ -112,6 +112,7 @@ def watching(
 
 @measure.command("tidy")
 def tidy(
+    log: Log = None,
     out: Out = None,
     keep_bronze_days: Annotated[int | None, typer.Option(metavar="DAYS", help="Landed files; default: 3")] = None,
     keep_silver_days: Annotated[int | None, typer.Option(metavar="DAYS", help="Cleaned tables; default: 14")] = None,
@@ -127,7 +128,7 @@ def tidy(
     from gslb.measure import process
 
     flags = {
-        "out": out, "keep_bronze_days": keep_bronze_days, "keep_silver_days": keep_silver_days,
+        "log": log, "out": out, "keep_bronze_days": keep_bronze_days, "keep_silver_days": keep_silver_days,
         "keep_gold_days": keep_gold_days,
     }  # fmt: skip
     removed = dataclasses.asdict(process.tidy(_settings(flags, config), time.time()))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from gslb.geo.address import format_prefix
-from gslb.geo.view import Whereabouts
 from gslb.model.view import View
 from gslb.server.status import ReloadStatus, Status
+
+if TYPE_CHECKING:  # it takes a while to load
+    from gslb.geo.view import Whereabouts
 
 STATES = {
     "starting": "reading the files for the first time",

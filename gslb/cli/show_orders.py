@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from gslb.cli.units import duration_text
 from gslb.health.override import mapping, time_text
 from gslb.model.override import KIND_DRAIN, KIND_PIN, Override
-from gslb.server.overrides import state_of
+from gslb.policy.override import state_of
 
 HEADS = ("ID", "STATE", "FROM", "UNTIL", "WHAT", "BY", "REASON")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -42,8 +42,9 @@ LATE, AHEAD = "too late", "ahead of time"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A landed file that was taken, or refused: then it has a ``fault`` and no ``file``. ``slices`` are the rows in
-    each slice, by its start in seconds since 1970; ``rejected`` rows by reason."""
+    """A landed file that was looked at. ``file`` is its name in the folder; there is none where the file was refused,
+    for its ``fault``, where no row of it was good, and once it is forgotten. ``slices`` are the rows in each slice, by
+    its start in seconds since 1970; ``rejected`` rows by reason."""
 
     landed: str
     size: int
@@ -74,6 +75,7 @@ class Bronze:
         self._files: dict[str, str] = {}
         self._taken: dict[str, Entry] = {}
         self._slices: dict[int, dict[str, Entry]] = {}
+        self._digests: dict[str, int] = {}
         self._numbers = itertools.count(1)
         path = self.folder / CURRENT
         if not path.exists():
@@ -103,7 +105,7 @@ class Bronze:
     def slices(self) -> dict[int, str]:
         """The slices that files overlap, each with a digest of which files they are."""
         return {
-            start_s: f"{sum(entry.digest for entry in entries.values()) % (1 << 128):032x}"
+            start_s: f"{sum(map(self._digests.__getitem__, entries)) % (1 << 128):032x}"
             for start_s, entries in self._slices.items()
             if start_s >= self.gone_s
         }
@@ -146,20 +148,26 @@ class Bronze:
             self._parts[hour][key] = broken
         self._write(hours, run)
 
-    def forget(self, before_s: int, run: str) -> int:
-        """Let go of the files that lie before a time as a whole; how many. Their slices are not built again. Raises
-        `OSError`."""
+    def forget(self, before_s: int, run: str, there: Collection[str]) -> int:
+        """Let go of the files that lie before a time as a whole; how many. Their slices are not built again. Of what is
+        still ``there`` where it landed the name stays known, so that it is not taken once more. Raises `OSError`."""
         is_later = before_s > self.gone_s
         self.gone_s = max(self.gone_s, before_s)
-        changed, gone = [], 0
+        changed, gone = set(), 0
         for hour, part in self._parts.items():
-            old = [key for key, entry in part.items() if _is_over(entry, hour, before_s)]
-            for key in old:
-                del part[key]
-                self._drop(key)
-            if old:
-                changed.append(hour)
-                gone += len(old)
+            for key, entry in list(part.items()):
+                is_over = max(entry.slices, default=0) + records.SLICE_S <= before_s
+                if entry.landed not in there and (is_over or not entry.file):
+                    del part[key]
+                    self._drop(key)
+                elif is_over and entry.file:
+                    part[key] = Entry(landed=entry.landed, size=entry.size, mtime_ns=entry.mtime_ns, fault=entry.fault)
+                    self._drop(key)
+                    self._add(key, part[key])
+                else:
+                    continue
+                changed.add(hour)
+                gone += bool(entry.file)
         if changed or is_later:
             self._write(changed, run)
         return gone
@@ -170,10 +178,12 @@ class Bronze:
 
     def _add(self, key: str, entry: Entry) -> None:
         self._taken[key] = entry
+        self._digests[key] = entry.digest
         for start_s in entry.slices:
             self._slices.setdefault(start_s, {})[key] = entry
 
     def _drop(self, key: str) -> None:
+        self._digests.pop(key)
         for start_s in self._taken.pop(key).slices:
             self._slices[start_s].pop(key, None)
             if not self._slices[start_s]:
@@ -199,12 +209,6 @@ class _Current(msgspec.Struct, kw_only=True):
     run: str
     gone_s: int
     parts: dict[str, str]
-
-
-def _is_over(entry: Entry, hour: str, before_s: int) -> bool:
-    """Whether nothing of a file is needed: neither rows nor, of one that was refused, the memory that it was."""
-    last_s = max(entry.slices, default=None)
-    return hour < hour_name(before_s) if last_s is None else last_s + records.SLICE_S <= before_s
 
 
 _T = TypeVar("_T")

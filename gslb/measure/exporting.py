@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Final
 
 from gslb.errors import Findings, GslbError
@@ -26,7 +27,7 @@ def resolvers(settings: Settings, hours: int) -> bytes:
     from_s, until_s = newest_s - (hours - 1) * records.HOUR_S, newest_s + records.HOUR_S
     with process.engine(settings) as engine:
         folder = settings.scratch_path / "resolvers"
-        written = engine.write(learned(table.read(engine, from_s, until_s)), folder, "learned")
+        written = engine.write(learned(table.read(engine, from_s, until_s)), folder, f"learned-{os.getpid()}")
         paths = [folder / each.name for each in written]
         rows = sorted(row for path in paths for row in footers.rows(path, tuple(COLUMNS)))
         for path in paths:

@@ -6,8 +6,9 @@ where a further bucket of it has ended. Silver is small: an hour of it is read w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from gslb.measure.bronze import Bronze
@@ -20,8 +21,8 @@ from gslb.tables.schemas import Table
 
 VERSION: Final = 1
 """Of the steps: another one builds anew what a run looks at."""
-LIVE_S: Final = 1800
-"""How much of the newest time live demand tells of."""
+LIVE_S: Final = 900
+"""How much of the newest time live demand tells of: dispatchers compare the newest bucket with the dozen before."""
 _MEASURED_BY: Final[Mapping[str, str]] = {"queries": "asked", "reports": "load"}
 """A bucket is measured where questions were asked or edges reported; what was delivered comes late, and is not all."""
 OF: Final[Mapping[str, tuple[str, ...]]] = {
@@ -98,7 +99,12 @@ def build(
         there = [cuts.between(tables[name], "minute_s", from_s, until_s) for name in _MEASURED_BY.values()]
         starts = sorted(row["start_s"] for row in engine.fetch(cuts.starts(there, "minute_s", kind.bucket_s)))
         buckets = [start_s for start_s in starts if start_s - start_s % records.SLICE_S not in held]
-    return table.write(engine, _table(kind, tables, from_s, until_s, buckets), run, work.units, buckets)
+    with contextlib.ExitStack() as stack:
+
+        def kept(each: Table) -> Table:
+            return stack.enter_context(engine.kept(each))
+
+        return table.write(engine, _table(kind, tables, from_s, until_s, buckets, kept), run, work.units, buckets)
 
 
 def back_s(kind: Kind, from_s: int) -> int:
@@ -106,7 +112,9 @@ def back_s(kind: Kind, from_s: int) -> int:
     return from_s - (demand.LOOKBACK_S if kind.bucket_s is not None else 0)
 
 
-def _table(kind: Kind, tables: dict[str, Table], from_s: int, until_s: int, buckets: list[int]) -> Table:
+def _table(
+    kind: Kind, tables: dict[str, Table], from_s: int, until_s: int, buckets: list[int], kept: Callable[[Table], Table]
+) -> Table:
     if kind.bucket_s is not None:
         found = demand.demand(**tables, bucket_s=kind.bucket_s, from_s=from_s, until_s=until_s)
         return cuts.starting(found, kind.time, buckets)

@@ -53,11 +53,11 @@ class Intake:
             self.rejected[reason] = self.rejected.get(reason, 0) + count
 
 
-def landed(log: Path, bronze: Bronze) -> list[Entry]:
-    """The files that landed and were not looked at yet, by name. Raises `GslbError` where the folder cannot be
-    read; one that is not there is empty."""
-    folder = log / SOURCES[bronze.source].landing
-    endings = ENDINGS.get(bronze.source, (".parquet",))
+def there(log: Path, source: str) -> list[Entry]:
+    """The files that lie where a source lands; none where there is no such folder. Raises `GslbError` where it cannot
+    be read."""
+    folder = log / SOURCES[source].landing
+    endings = ENDINGS.get(source, (".parquet",))
     found = []
     try:
         with os.scandir(folder) as files:
@@ -70,14 +70,15 @@ def landed(log: Path, bronze: Bronze) -> list[Entry]:
         return []
     except OSError as error:
         raise GslbError(f"{folder}: cannot be read: {error.strerror}") from None
-    return sorted((entry for entry in found if not bronze.has(entry)), key=lambda entry: (entry.landed, entry.size))
+    return found
 
 
 def take(
     log: Path, tables: Path, bronze: Bronze, run: str, now_s: float, seen: Callable[[int, int], None] = lambda *_: None
 ) -> Intake:
     """Take all that landed; ``seen`` is told how many of how many files were. Raises `GslbError`, `OSError`."""
-    entries = landed(log, bronze)
+    entries = [entry for entry in there(log, bronze.source) if not bronze.has(entry)]
+    entries.sort(key=lambda entry: (entry.landed, entry.mtime_ns))
     found = Intake()
     source = SOURCES[bronze.source]
     hour = hour_name(int(now_s))

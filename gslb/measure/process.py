@@ -60,9 +60,10 @@ def tidied(settings: Settings, pipeline: Pipeline, opened: Engine, run: str, now
     )
     tables = {**pipeline.silver, **pipeline.gold}
     try:
-        retention.forget(pipeline.bronze, tables, keep, run, now_s, removed)
+        retention.forget(settings.log, pipeline.bronze, tables, keep, run, now_s, removed)
         retention.put_together(opened, tables, run, now_s, removed)
         retention.sweep(settings.out, pipeline.bronze, tables, keep, removed)
+        retention.sweep_scratch(settings.scratch_path, removed)
     except OSError as error:
         raise GslbError(f"{error.filename or settings.out}: {error.strerror or error}") from None
     return removed

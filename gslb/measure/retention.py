@@ -7,6 +7,7 @@ manifest before this one may still be reading it.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Final
 from gslb.measure.bronze import Bronze
 from gslb.measure.engine import Engine
 from gslb.measure.failing import failpoint
+from gslb.measure.landing import there
 from gslb.measure.manifest import Piece
 from gslb.measure.publish import DEMAND_LIVE, FOLDER, Published
 from gslb.model import records
@@ -72,11 +74,18 @@ def put_together(
 
 
 def forget(
-    bronze: Mapping[str, Bronze], tables: Mapping[str, Published], keep: Keep, run: str, now_s: float, removed: Removed
+    log: Path,
+    bronze: Mapping[str, Bronze],
+    tables: Mapping[str, Published],
+    keep: Keep,
+    run: str,
+    now_s: float,
+    removed: Removed,
 ) -> None:
-    """Let go of what is too old; its files stay until `sweep`. Raises `OSError`."""
-    for each in bronze.values():
-        removed.entries += each.forget(_before_s(now_s, keep.bronze), run)
+    """Let go of what is too old; its files stay until `sweep`. Raises `GslbError`, `OSError`."""
+    for source, each in bronze.items():
+        names = {entry.landed for entry in there(log, source)}
+        removed.entries += each.forget(_before_s(now_s, keep.bronze), run, names)
     for table in tables.values():
         days = keep.silver if table.kind.layer == "silver" else keep.gold
         removed.pieces += table.forget(_before_s(now_s, days), run)
@@ -111,6 +120,16 @@ def sweep(
                 removed.bytes += told.st_size
                 failpoint("removed")
         _remove_empty(folder)
+
+
+def sweep_scratch(scratch: Path, removed: Removed, clock_s: Callable[[], float] = time.time) -> None:
+    """Remove what engines that were killed have left: folders of theirs that are a day old. Raises `OSError`."""
+    for folder in scratch.glob("*-*") if scratch.is_dir() else ():
+        if folder.name.startswith(("duckdb-", "spark-")) and clock_s() - folder.stat().st_mtime > DAY_S:
+            files = list(_files(folder))
+            removed.files += len(files)
+            removed.bytes += sum(told.st_size for _, told in files)
+            shutil.rmtree(folder)
 
 
 def _before_s(now_s: float, days: int) -> int:

@@ -29,14 +29,15 @@ from gslb.measure.quality import Verdict
 from gslb.measure.silver import TABLES_OF, Batch, Facts
 
 LOCK: Final = ".lock"
-STRICT_S: Final = 2 * 3600
+STRICT_S: Final = 1800
 """Slices so new are built again where facts or steps have changed; older ones stay as the network was then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a run is to do. ``span`` are the seconds to look at, None: all, then live demand too; ``rebuild`` builds all
-    of it again. Buckets count ``wait_s`` after they have ended. ``batch_rows`` bounds what is built at once."""
+    of it again; without ``hours`` there is live demand alone of gold. Buckets count ``wait_s`` after they have ended.
+    ``batch_rows`` bounds what is built at once."""
 
     log: Path
     tables: Path
@@ -44,6 +45,11 @@ class Order:
     rebuild: bool = False
     wait_s: int = 0
     batch_rows: int = silver.BATCH_ROWS
+    hours: bool = True
+
+    def until_s(self, now_s: float, bucket_s: int) -> int:
+        """When the last bucket ended that counts."""
+        return int(now_s - self.wait_s) // bucket_s * bucket_s
 
 
 Progress = Callable[[str, int, int], None]
@@ -95,12 +101,10 @@ class Pipeline:
             known = facts(engine)
             if known.fault:
                 done.faults.append(f"facts: {known.fault}")
-            if known.fault:
-                done.faults.append(f"facts: {known.fault}")
             for source in TABLES_OF:
                 with work.guarded(source):
                     work.build_silver(source, known)
-            work.look_whether_fresh()
+        work.look_whether_fresh()
         for step in (work.build_gold, work.build_live):
             with work.guarded("gold"):
                 step()
@@ -121,8 +125,9 @@ class _Run:
 
     @contextlib.contextmanager
     def guarded(self, step: str) -> Iterator[None]:
-        """What fails is told, and others go on."""
-        began_s = time.monotonic()
+        """What fails is told, and others go on. A step counts the seconds that no step within it has counted."""
+        seconds = self.done.seconds
+        began_s, counted_s = time.monotonic(), sum(seconds.values())
         try:
             yield
         except GslbError as error:
@@ -131,8 +136,8 @@ class _Run:
             where = f"{error.filename}: " if error.filename else ""
             self.done.faults.append(f"{step}: {where}{error.strerror or error}")
         finally:
-            seconds = self.done.seconds
-            seconds[step] = seconds.get(step, 0.0) + time.monotonic() - began_s
+            own_s = time.monotonic() - began_s - (sum(seconds.values()) - counted_s)
+            seconds[step] = seconds.get(step, 0.0) + own_s
 
     def take(self) -> None:
         """What landed → bronze."""
@@ -194,15 +199,17 @@ class _Run:
         self.done.built.append(built)
 
     def _put_aside(self, bronze: Bronze, batch: Batch, fault: str) -> bool:
-        """Whether a file of the batch was torn, and is refused now."""
-        for entry in bronze.entries(batch.from_s, batch.until_s):
-            path = bronze.folder / entry.file
-            if reason := arrow.broken([path]):
-                reason = reason.removeprefix(f"{path}: ")
-                landing.quarantine(path, self.pipeline.tables, bronze.source, reason)
-                bronze.refuse(entry, reason, self.done.run)
-                self.done.intake.setdefault(bronze.source, Intake()).refused.append((entry.landed, reason))
-                return True
+        """Whether a file of the batch was torn, and is refused now: one whose rows cannot be read, or that is named by
+        what failed."""
+        for each in (bronze, self.pipeline.bronze["counters"]):
+            for entry in each.entries(batch.from_s, batch.until_s):
+                path = each.folder / entry.file
+                reason = arrow.broken([path]).removeprefix(f"{path}: ") or (fault if str(path) in fault else "")
+                if reason:
+                    landing.quarantine(path, self.pipeline.tables, each.source, reason)
+                    each.refuse(entry, reason, self.done.run)
+                    self.done.intake.setdefault(each.source, Intake()).refused.append((entry.landed, reason))
+                    return True
         return False
 
     def look_whether_fresh(self) -> None:
@@ -213,9 +220,9 @@ class _Run:
     def build_gold(self) -> None:
         """The hours that are stale."""
         pipeline, order = self.pipeline, self.order
-        until_s = int(self.now_s - order.wait_s) // 300 * 300
+        until_s = order.until_s(self.now_s, 300)
         span = order.span if order.span is not None else range(1 << 62)
-        works = gold.stale(pipeline.silver, pipeline.gold, until_s, span, rebuild=order.rebuild)
+        works = gold.stale(pipeline.silver, pipeline.gold, until_s, span, rebuild=order.rebuild) if order.hours else []
         for at, work in enumerate(works):
             self.progress("build gold", at, len(works))
             self._build_piece(work)
@@ -226,7 +233,7 @@ class _Run:
     def build_live(self) -> None:
         """Live demand, unless the run is of another time."""
         if self.order.span is None:
-            until_s = int(self.now_s - self.order.wait_s) // 60 * 60
+            until_s = self.order.until_s(self.now_s, 60)
             work = gold.stale_live(self.pipeline.silver, self.pipeline.gold["demand_live"], until_s)
             if work is not None:
                 self._build_piece(work)

@@ -132,21 +132,20 @@ def build(
     source = SOURCES[bronze.source]
     rows = _rows(engine, bronze, batch)
     units = {start_s: digests[start_s] for start_s in batch.slices}
-    with _once(engine, bronze.source, rows) as once:
-        judged = _judged(bronze.source, once, facts)
+    with _once(engine, bronze.source, rows) as once, engine.kept(_judged(bronze.source, once, facts)) as judged:
         (came,) = engine.fetch(cuts.count(rows))
         by_reject = {row["reject"]: row["rows"] for row in engine.fetch(cuts.by_reject(judged))}
         accepted = by_reject.pop("", 0)
         counts = {"rows": came["rows"], "duplicates": came["rows"] - accepted - sum(by_reject.values())}
         counts |= {f"rejected {reason}": count for reason, count in sorted(by_reject.items())}
-        good = cuts.good(judged, source.columns) if by_reject else once
+        good = cuts.good(judged, source.columns)
         pieces = {
             name: tables[name].write(engine, table, run, units, counts=counts)
             for name, table in _tables(bronze.source, good, facts).items()
         }
         complete = {}
         if bronze.source == "queries":
-            (complete,) = engine.fetch(gates.complete(once, _rows(engine, counters, batch)))
+            (complete,) = engine.fetch(gates.complete(judged, _rows(engine, counters, batch)))
         if by_reject:
             stem = f"{run_time(batch.from_s)}-{run}"
             engine.write(cuts.bad(judged, MOST_KEPT), quarantine / bronze.source / hour_name(batch.from_s), stem)
@@ -162,10 +161,10 @@ def _rows(engine: Engine, bronze: Bronze, batch: Batch) -> Table:
 
 @contextlib.contextmanager
 def _once(engine: Engine, source: str, rows: Table) -> Iterator[Table]:
-    """The rows of a source, each once. Of queries, which are many, only those in doubt are kept meanwhile: each use of
-    the others reads them anew, the columns that it needs."""
+    """The rows of a source, each once. Of queries, which are many, those in doubt are settled by themselves."""
     if source == "deliveries":
-        yield deliveries.deduplicated(rows)
+        with engine.kept(deliveries.deduplicated(rows)) as once:
+            yield once
         return
     if source == "reports":
         yield reports.deduplicated(rows)

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from gslb.errors import GslbError
@@ -70,6 +71,7 @@ class _Watch:
         self._lease: Leasing | None = None
         self._following: asyncio.Task[None] | None = None
         self._tidied_s = 0.0
+        self._built_until_s = 0
         self._former = ""
         self._outcome = ""
 
@@ -128,12 +130,11 @@ class _Watch:
 
     async def turn(self) -> None:
         """One run, where it is this process's turn. Raises nothing: the next may go well."""
-        reason = await self._standby()
-        if reason:
-            self._end(STANDBY, reason)
-            self.told.runs[STANDBY] += 1
-            return
         try:
+            if reason := await self._standby():
+                self._end(STANDBY, reason)
+                self.told.runs[STANDBY] += 1
+                return
             done = await asyncio.to_thread(self._run)
         except GslbError as error:
             self._fail(str(error))
@@ -147,15 +148,17 @@ class _Watch:
 
     async def _standby(self) -> str:
         """Who measures instead; empty: this process is to. A store that cannot be reached keeps nobody from it who had
-        the lease: the lock of the tables still holds others off."""
+        the lease: the lock of the tables still holds others off. Raises `GslbError` for who had not."""
         if self._lease is None:
             return ""
         try:
             lease = await self._lease.take()
         except GslbError as error:
-            self._logger.warning("the store fails", reason=str(error))
             self.told.lease_held = self._lease.leads
-            return "" if self._lease.leads else "the store cannot be reached"
+            if not self._lease.leads:
+                raise
+            self._logger.warning("the store fails", reason=str(error))
+            return ""
         self.told.lease_held = self._lease.leads
         if not lease.token:
             if self._following is not None:
@@ -192,7 +195,11 @@ class _Watch:
         with alone(settings.out), process.engine(settings) as engine:
             pipeline = Pipeline(settings.out)
             order = process.order(settings, Wanted(), settings.wait_s)
+            until_s = order.until_s(now_s, 300)
+            order = replace(order, hours=until_s != self._built_until_s)
             done = pipeline.run(order, engine, process.reader(settings), now_s)
+            if done.ok:
+                self._built_until_s = until_s
             if now_s - self._tidied_s >= TIDY_S:
                 self._tidied_s = now_s
                 process.tidied(settings, pipeline, engine, done.run, now_s)

@@ -59,7 +59,7 @@ COUNTERS: Final = _columns(
         "time": TIME,
         "server": TEXT,
         "boot_id": TEXT,
-        "queries": WHOLE,  # questions taken in since the boot, all workers and transports
+        "queries": WHOLE,  # questions that got a reply since the boot, all workers and transports
         "logged": WHOLE,  # records written to segments since the boot
         "lost": WHOLE,  # records lost since the boot: overwritten in the ring, or not written for want of disk
         "last_seq": WHOLE,  # the last number given out, lost ones among them: logged + lost
@@ -114,7 +114,9 @@ REPORTS: Final = _columns(
 
 PLACES: Final = _columns(
     {"family": WHOLE, "net": WHOLE, "len": WHOLE, **_VIEW}
-)  # disjoint, maximal CIDR pieces of what zones/ and data/ say; what no row covers is unknown
+)
+"""Nested prefixes of what `zones/` and `data/` say, each with another view than the one around it. Of a client prefix
+the longest row that covers it tells; rows longer than it never do. What no row covers is unknown."""
 SERVICES: Final = _columns({"service": TEXT, "ttl_s": WHOLE})
 EDGES: Final = _columns(
     {"edge": TEXT, "pop": TEXT, "country": TEXT, "region": TEXT, "isps": TEXT, "capacity_bps": WHOLE}
@@ -146,7 +148,7 @@ DELIVERED: Final = _columns(
         **_VIEW,  # where viewers are, by PLACES
         "bytes": WHOLE,
         "sessions_started": WHOLE,
-        "clients": WHOLE,  # client prefixes
+        "clients": WHOLE,  # client prefixes, those of each host name
     }
 )
 """What was delivered, by minute; only edges that send delivery logs are in it."""

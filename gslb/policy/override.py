@@ -15,6 +15,8 @@ from typing import Final
 from gslb.model.inventory import HealthRules
 from gslb.model.override import KIND_DRAIN, KIND_PIN, Override
 
+STATES: Final = ("scheduled", "active", "ended")
+"""What an override is at a second."""
 FULL_MILLI: Final = 1000
 FIRST_MILLI: Final = 100
 """What a slow start begins with."""
@@ -51,6 +53,13 @@ def cancelled(override: Override, clock_s: int) -> Override:
 def is_active(override: Override, clock_s: int) -> bool:
     """Whether it is between beginning and end: when a pin acts."""
     return override.from_s <= clock_s < override.until_s
+
+
+def state_of(override: Override, clock_s: int) -> str:
+    """One of `STATES`."""
+    if is_active(override, clock_s):
+        return "active"
+    return "scheduled" if clock_s < override.from_s and override.until_s > override.from_s else "ended"
 
 
 def is_changing(override: Override, clock_s: int, ttl_s: int, rules: HealthRules) -> bool:

@@ -22,6 +22,9 @@ cdef extern from *:
     void publish "GSLB_PUBLISH"(uint64_t *at, uint64_t value) noexcept nogil  # after all that was written before
     void tear "GSLB_TEAR"(uint64_t *at) noexcept nogil  # 0, before all that is written after
 
+cdef enum:
+    ALL = 0xFFFFFFFFFFFFFFFFu  # every hash is as small
+
 cdef uint64_t RESOLVER = rings.RESOLVER  # factors of the sample's hash
 cdef uint64_t CLIENT = rings.CLIENT
 
@@ -92,13 +95,8 @@ cdef void _log(const Ring *ring, const Serving *serving, const Moment *moment, c
     cdef Record *record
     cdef uint64_t number
     cdef uint64_t resolver = big_endian(asked.source, 4 if asked.source_size == 4 else 8)
-    cdef uint64_t client = 0
     cdef bint steered = trace.service != rows.NONE32
-    cdef int width
-    if steered and trace.client.public:
-        width = 32 if trace.client.family == 4 else 64
-        client = trace.client.address >> (width - min(<int>trace.client.scope, width)) if trace.client.scope else 0
-    if mix64(resolver * RESOLVER ^ client * CLIENT ^ trace.qname) > ring.sample:
+    if ring.sample != ALL and mix64(_asked_by(resolver, steered, trace)) > ring.sample:
         return
     number = ring.written[0] + 1
     record = &ring.records[(number - 1) & ring.mask]
@@ -123,6 +121,16 @@ cdef void _log(const Ring *ring, const Serving *serving, const Moment *moment, c
         record.families |= (1 if trace.client.family == 6 else 0) | (0 if trace.client.public else 4)
     publish(&record.number, number)
     publish(ring.written, number)
+
+
+cdef inline uint64_t _asked_by(uint64_t resolver, bint steered, const Trace *trace) noexcept nogil:
+    """What the sample's hash is of: resolver, client prefix cut to the scope, and name."""
+    cdef uint64_t client = 0
+    cdef int width
+    if steered and trace.client.public:
+        width = 32 if trace.client.family == 4 else 64
+        client = trace.client.address >> (width - min(<int>trace.client.scope, width)) if trace.client.scope else 0
+    return resolver * RESOLVER ^ client * CLIENT ^ trace.qname
 
 
 cdef class Served:

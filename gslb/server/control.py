@@ -20,6 +20,7 @@ from gslb.errors import GslbError
 from gslb.model.names import to_text
 from gslb.server import live
 from gslb.server.drawn import Drawn
+from gslb.server.endpoint import Endpoint
 from gslb.server.events import Entries
 from gslb.server.fleet import Fleet
 from gslb.server.keeping import Keeper
@@ -30,7 +31,7 @@ from gslb.server.querylog.link import NOTHING, Link
 from gslb.server.refusal import Refused
 from gslb.server.reload import Reloader
 from gslb.server.reports import Reports
-from gslb.server.settings import Endpoint, Settings
+from gslb.server.settings import Settings
 from gslb.server.snapshots import Snapshots
 from gslb.server.status import Live, ReloadStatus, Status, WorkerStatus
 from gslb.snapshot.catalog import Catalog

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gslb.errors import GslbError
-from gslb.server.settings import Endpoint
+from gslb.server.endpoint import Endpoint
 
 BACKLOG = 512
 _SO_MEMINFO = 55

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from gslb.model.override import KINDS
+from gslb.policy.override import STATES, state_of
 from gslb.server.live import EdgeLive, Served, ServiceLive, Tables
-from gslb.server.overrides import STATES, state_of
 from gslb.server.status import Live, Status
 from gslb.snapshot import acceptance
 

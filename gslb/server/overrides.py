@@ -13,14 +13,13 @@ from gslb.health import override as reading
 from gslb.model.override import Override
 from gslb.model.plan import Plan
 from gslb.model.report import StoreState
-from gslb.policy.override import cancelled, is_active
+from gslb.policy.override import cancelled, state_of
 from gslb.server.refusal import Refused, told_faults
 from gslb.snapshot import emptied, overriding
 from gslb.snapshot.catalog import Catalog
 from gslb.store.interface import Store, StoreError
 
 MAX_BODY = 16_384
-STATES = ("scheduled", "active", "ended")
 
 
 class Orders:
@@ -111,13 +110,6 @@ class Orders:
         told = reading.mapping(override)
         self._log.info("override written", forced=forced, **{f"override_{key}": value for key, value in told.items()})
         return told
-
-
-def state_of(override: Override, clock_s: int) -> str:
-    """One of `STATES`."""
-    if is_active(override, clock_s):
-        return "active"
-    return "scheduled" if clock_s < override.from_s and override.until_s > override.from_s else "ended"
 
 
 def _check(catalog: Catalog, state: StoreState, wanted: Override, clock_ms: int) -> None:

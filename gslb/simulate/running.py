@@ -321,14 +321,17 @@ def _habits(scenario: Scenario, world: World) -> Habits:
         start_h=demand.start_h - scenario.warmup_s / 3600,
         flashes=_flashes(scenario, world),
         regional=demand.regional,
-        home=_homes(world),
+        home=_numbered(world, "country"),
+        uneven=demand.uneven,
+        network=_numbered(world, "isp"),
     )
 
 
-def _homes(world: World) -> I64:
-    """The number of each row's country."""
-    number = {country: at for at, country in enumerate(sorted({view.country for view in world.views}))}
-    return np.array([number[world.views[view].country] for view in world.client_view.tolist()], dtype=np.int64)
+def _numbered(world: World, name: str) -> I64:
+    """The number of each row's country, or of what ``name`` says."""
+    values = [getattr(view, name) for view in world.views]
+    number = {value: at for at, value in enumerate(sorted(set(values)))}
+    return np.array([number[values[view]] for view in world.client_view.tolist()], dtype=np.int64)
 
 
 def _flashes(scenario: Scenario, world: World) -> Sequence[Flash]:

@@ -131,6 +131,9 @@ class DemandModel(Model):
     regional: Fraction = Field(
         default=0.0, description="part of sessions that go by another order of streams, their country's; default: 0"
     )
+    uneven: Annotated[float, fields.number(0, 2)] = Field(
+        default=0.0, description="log-sd by which rates of streams differ, and those of networks; default: 0"
+    )
 
 
 class FlashModel(Model):

@@ -22,7 +22,7 @@ _PEAK_H: Final = 20.5
 """Local time of day at which most watch."""
 _REFRESH_S: Final = 10
 """Seconds for which the pattern of arrivals stands."""
-_FIRST, _STEP, _ORDERS = 0, 1, 2  # streams of random numbers
+_FIRST, _STEP, _ORDERS, _UNEVEN = 0, 1, 2, 3  # streams of random numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Habits:
     """How people watch. ``sessions`` is how many do at once, in the mean of a day (`share` sums to 1);
     ``mean_s`` and ``sigma`` are of the log-normal duration; ``rates_bps`` are equally likely; ``zipf`` is the exponent
     of popularity over ``streams``; ``peak_to_trough`` is of a day, 1 for none; ``start_h`` the UTC hour at second 0.
+    ``uneven`` is the log-sd by which the rates of streams differ, and those of networks, which ``network`` numbers.
     ``regional`` is the part of sessions that go by the popularity of their country, which is another order of the same
     streams; ``home`` numbers the country of each row."""
 
@@ -66,6 +67,8 @@ class Habits:
     flashes: Sequence[Flash] = ()
     regional: float = 0.0
     home: I64 | None = None
+    uneven: float = 0.0
+    network: I64 | None = None
 
     @property
     def mean_bps(self) -> float:
@@ -109,6 +112,14 @@ class Crowd:
             rng = np.random.default_rng((seed, _ORDERS))
             countries = int(habits.home.max(initial=0)) + 1
             self._orders = np.array([rng.permutation(habits.streams) for _ in range(countries)], dtype=np.int64)
+        self._of_stream = self._of_network = np.ones(0)
+        if habits.uneven and habits.network is not None:
+            rng = np.random.default_rng((seed, _UNEVEN))
+            weights = (
+                popularity(habits.streams, habits.zipf),
+                np.bincount(habits.network, weights=share).astype(np.float64),
+            )
+            self._of_stream, self._of_network = (_factors(weight, habits.uneven, rng) for weight in weights)
         self._mu = np.log(habits.mean_s) - habits.sigma**2 / 2
         self._stands_until_s = -1
         self._patterns: list[tuple[float, F64, int]] = []
@@ -168,13 +179,25 @@ class Crowd:
         if self._orders is not None and self._habits.home is not None:
             own = self._orders[self._habits.home[row], streams]
             streams = np.where(rng.random(count) < self._habits.regional, own, streams)
+        if stream >= 0:
+            streams = np.full(count, stream)
+        rate_bps = self._rates[rng.integers(0, len(self._rates), count)]
+        if self._habits.network is not None and len(self._of_stream):
+            rate_bps = np.rint(rate_bps * self._of_stream[streams] * self._of_network[self._habits.network[row]])
         return Arrivals(
             row=row,
             part=draws[2],
-            stream=streams if stream < 0 else np.full(count, stream),
-            rate_bps=self._rates[rng.integers(0, len(self._rates), count)],
+            stream=streams,
+            rate_bps=rate_bps,
             end_s=now_s + 1 + np.minimum(lasting_s, LONGEST_S - 2).astype(np.int64),
         )
+
+
+def _factors(weight: F64, log_sd: float, rng: np.random.Generator) -> F64:
+    """Log-normal factors whose mean, by ``weight``, is 1."""
+    drawn = np.exp(log_sd * rng.standard_normal(len(weight)))
+    found: F64 = drawn * weight.sum() / (drawn @ weight)
+    return found
 
 
 class Asking(NamedTuple):

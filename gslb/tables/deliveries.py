@@ -43,14 +43,11 @@ def deduplicated(deliveries: Table) -> Table:
 
 
 def delivered(deliveries: Table, places: Table, services: Table) -> Table:
-    """`DELIVERED`: bytes by minute, edge, service and view. Rows of no known service are left out."""
-    hosts = _services_of(deliveries, services)
-    hosts = hosts.select("host", own="service")
+    """`DELIVERED`: bytes by minute, edge, service and view, of rows each once. Rows of no known service are left out."""
+    hosts = _services_of(deliveries, services).select("host", own="service")
     named = deliveries.join(hosts, deliveries.service == hosts.host)
-    each = named.group_by("minute_s", "edge", *CLIENT, service=named.own).agg(
-        bytes=named["bytes"].sum(), sessions_started=named.sessions_started.sum()
-    )
-    there = located(each, places)
+    named = named.select("minute_s", "edge", *CLIENT, "bytes", "sessions_started", service="own")
+    there = located(named, places)
     found = there.group_by("minute_s", "edge", "service", *VIEW).agg(
         bytes=there["bytes"].sum(), sessions_started=there.sessions_started.sum(), clients=there.count()
     )

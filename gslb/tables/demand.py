@@ -1,11 +1,3 @@
-# LEAD → DEMAND (2026-11-29 05:20, remove this comment when done; write an answer to /tmp/b6/demand_answer.md): two faults seen in
-# tests/interop/test_measuring.py: (1) group totals are taken in proportion to questions, alike for all groups. Bits per question differ
-# by service and group (bitrate, session length, caching): learn them: ratio delivered bits / questions answered with the edges that
-# have logs, by group with shrinkage to service×country, service, all; and from loads of edges without logs (an edge whose questions with
-# ECS all come from one group carries that group: load wins over the poll). The truth world must have services of different bitrates and
-# views of different session lengths, else the bound is met by the world's uniformity. (2) 5 % ANYWHERE applies to ECS questions too:
-# with ECS=1 the viewer is where it says. Make the case exact: all-ECS, one group per edge, equal questions, loads 11/4/11/4 Gbps,
-# half of edges with logs → each group's demand = its edge's load to 1 %.
 """Demand: what viewers asked for, by service and place, of what was delivered, reported and asked.
 
 Where an edge sent a delivery log of a minute, its bits are known, and from where. Of other edges the load is known,

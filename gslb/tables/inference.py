@@ -1,11 +1,3 @@
-# LEAD → DEMAND (2026-11-29 05:20, remove this comment when done; write an answer to /tmp/b6/demand_answer.md): two faults seen in
-# tests/interop/test_measuring.py: (1) group totals are taken in proportion to questions, alike for all groups. Bits per question differ
-# by service and group (bitrate, session length, caching): learn them: ratio delivered bits / questions answered with the edges that
-# have logs, by group with shrinkage to service×country, service, all; and from loads of edges without logs (an edge whose questions with
-# ECS all come from one group carries that group: load wins over the poll). The truth world must have services of different bitrates and
-# views of different session lengths, else the bound is met by the world's uniformity. (2) 5 % ANYWHERE applies to ECS questions too:
-# with ECS=1 the viewer is where it says. Make the case exact: all-ECS, one group per edge, equal questions, loads 11/4/11/4 Gbps,
-# half of edges with logs → each group's demand = its edge's load to 1 %.
 """What the load of edges without a delivery log is made of: which services, asked for from where.
 
 All of it is by slices of 300 s. Questions are the only witness, and no simple one: behind a resolver's cache one
@@ -44,10 +36,14 @@ _TREND: Final = 170.0  # questions a slice by which a view's trend is drawn to i
 _POLL: Final = 500.0  # questions with Client Subnet of a country in an hour that count as much as all others
 _AWAY: Final = 0.4  # of questions without Client Subnet: from viewers elsewhere in the country, most of the same ISP
 _SAME_ISP: Final = 0.8
-_ANYWHERE: Final = 0.05  # of all questions: from viewers of any large group of the service
+_ANYWHERE: Final = 0.7  # as many as these once more: from viewers of any large group of the service
 _LARGE: Final = 2e-4  # of all demand: such a group is large
 _LEAST: Final = 0.02  # of a group's demand is with edges without a log, at least
-_ROUNDS: Final = 4
+_NOISE: Final = 0.08  # of a group's demand, as questions tell it: what is left of it is known no better
+_WORTH: Final = 1000.0  # questions by which what a question is worth is drawn to what it is elsewhere
+_WORTH_RANGE: Final = 4.0
+_DOUBT: Final = 1.15  # an ISP's demand that is as much more or less than polled says nothing: so much is chance
+_ROUNDS: Final = 6
 
 
 def carried(asked: Table, delivered: Table, load: Table) -> Table:
@@ -111,13 +107,13 @@ def shares(asked: Table, delivered: Table, load: Table, edges: Table, *, first_s
     sent = delivered.mutate(slice_s=start_s(delivered.minute_s, records.SLICE_S), bits=delivered["bytes"] * 8.0)
     own = _own(sent, missing, span)
     others = missing.anti_join(own, ["slice_s", "edge"])
-    polled = polls(asked, load, totals, span)
+    polled = polls(asked, load, _worth(asked, sent, edges, span), totals, span)
     rest = _rest(polled, sent, own, missing, first_s)
     fitted = _fitted(_beginning(asked, polled, others, span), rest)
     return own.select("slice_s", "edge", *GROUP, "share", trust=ibis.literal(RECENT)).union(fitted)
 
 
-def polls(asked: Table, load: Table, totals: Table, span: tuple[int, int]) -> Table:
+def polls(asked: Table, load: Table, worth: Table, totals: Table, span: tuple[int, int]) -> Table:
     """By slice and group: the ``demand`` bits that questions tell of, adding up to the ``total`` of ``totals``, and of
     how many questions with Client Subnet (``polled``) in the last hour."""
     rows = asked.mutate(slice_s=start_s(asked.minute_s, records.SLICE_S))
@@ -132,7 +128,14 @@ def polls(asked: Table, load: Table, totals: Table, span: tuple[int, int]) -> Ta
         ecs_of_late=ibis.greatest((rows.ecs * rows.weight).sum(), 0.0),
         of_late=(rows.questions * rows.weight).sum(),
     )
+    rows = rows.left_join(worth, ["slice_s", "service", "country", "isp"])
+    rows = rows.drop(*(name for name in rows.columns if name.endswith("_right")))
     country, service = _over("country"), _over("service", "country")
+    isp = _over("country", "isp")
+    of_service = rows.service_worth.max().over(_over("service")).fill_null(1.0)
+    of_isp = rows.isp_worth.max().over(isp).fill_null(1.0)
+    seen = ibis.least(rows.isp_ecs.max().over(isp).fill_null(0.0) / rows.ecs.sum().over(isp).nullif(0.0), 1.0)
+    rows = rows.mutate(worth=of_service * _beyond_doubt(of_isp ** seen.fill_null(0.0)))
     scale = rows.ecs.sum().over(_over()) / rows.questions.sum().over(_over())
     scale = ibis.ifelse(scale > 0, scale, 1.0)
     others = scale * _POLL / (_POLL + rows.ecs.sum().over(country))
@@ -144,12 +147,42 @@ def polls(asked: Table, load: Table, totals: Table, span: tuple[int, int]) -> Ta
     view = _over("country", "region", "isp")
     usual = rows.poll.sum().over(service) / rows.poll.sum().over(country)
     rows = rows.mutate(
-        level=(rows.poll + _SERVICES * usual)
+        level=rows.worth * (rows.poll + _SERVICES * usual)
         * (rows.poll.sum().over(view) / (rows.poll.sum().over(view) + _SERVICES))
         * rows.trend
     )
     rows = rows.join(totals, "slice_s")
-    return rows.select("slice_s", *GROUP, polled="ecs", demand=rows.level * rows.total / rows.level.sum().over(_over()))
+    return rows.select("slice_s", *GROUP, "worth", polled="ecs", demand=rows.level * rows.total / rows.level.sum().over(_over()))
+
+
+def _worth(asked: Table, sent: Table, edges: Table, span: tuple[int, int]) -> Table:
+    """What a question is worth, as edges with a log tell of the last hour: bits delivered for each question with Client
+    Subnet. By slice, service, country and ISP: ``service_worth`` of the service against all; ``isp_worth`` of the ISP
+    against what its services make of it, by ``isp_ecs`` questions."""
+    key = ("slice_s", "service", "country", "isp")
+    heard = asked.filter(asked.ecs == 1).semi_join(edges.filter(edges.delivered_bits > 0), ["edge", "minute_s"])
+    heard = heard.mutate(slice_s=start_s(heard.minute_s, records.SLICE_S))
+    heard = heard.group_by(*key).agg(ecs=heard.questions.sum().cast("float64"))
+    bits = sent.group_by(*key).agg(bits=sent.bits.sum().cast("float64"))
+    zero = ibis.literal(0.0)
+    rows = ibis.union(
+        heard.select(*key, "ecs", bits=zero), bits.select(*key, ecs=zero, bits="bits")
+    )
+    rows = _lagged(rows, span, _LAGS)
+    rows = rows.group_by(*key).agg(ecs=rows.ecs.sum(), bits=rows.bits.sum())
+    service, isp = _over("service"), _over("country", "isp")
+    a_question = rows.bits.sum().over(_over()) / rows.ecs.sum().over(_over()).nullif(0.0)
+    rows = rows.mutate(a_question=a_question)
+    rows = rows.mutate(
+        service_worth=(rows.bits.sum().over(service) / rows.a_question + _WORTH) / (rows.ecs.sum().over(service) + _WORTH)
+    )
+    rows = rows.mutate(usual=rows.ecs * rows.service_worth)
+    rows = rows.mutate(
+        isp_worth=(rows.bits.sum().over(isp) / rows.a_question + _WORTH) / (rows.usual.sum().over(isp) + _WORTH),
+        isp_ecs=rows.ecs.sum().over(isp),
+    )
+    isp_worth = rows.isp_worth.clip(1.0 / _WORTH_RANGE, _WORTH_RANGE)
+    return rows.select(*key, "service_worth", "isp_ecs", isp_worth=isp_worth)
 
 
 def _again(asked: Table, load: Table) -> Table:
@@ -175,6 +208,11 @@ def trust(polled: Any) -> Any:
     return 0.9 - 1.0 / (polled + 4.0).sqrt()
 
 
+def _beyond_doubt(factor: Any) -> Any:
+    """What is left of a factor where `_DOUBT` is taken off it."""
+    return ibis.cases((factor > _DOUBT, factor / _DOUBT), (factor < 1.0 / _DOUBT, factor * _DOUBT), else_=1.0)
+
+
 def _own(sent: Table, missing: Table, span: tuple[int, int]) -> Table:
     """Shares of edges that sent a log of some minutes of late."""
     rows = sent.group_by("slice_s", "edge", *GROUP).agg(bits=sent.bits.sum())
@@ -190,14 +228,25 @@ def _rest(polled: Table, sent: Table, own: Table, missing: Table, first_s: int) 
     now = sent.filter(sent.minute_s >= first_s)
     zero = ibis.literal(0.0)
     rows = ibis.union(
-        polled,
+        polled.drop("worth"),
         now.select("slice_s", *GROUP, polled=zero, demand=-now.bits),
         own.select("slice_s", *GROUP, polled=zero, demand=-own.share * own.missing),
     )
     rows = rows.group_by("slice_s", *GROUP).agg(
-        polled=rows.polled.sum(), rest=rows.demand.sum(), all=ibis.greatest(rows.demand, 0.0).sum()
+        polled=rows.polled.sum(),
+        sent=-ibis.least(rows.demand, 0.0).sum(),
+        demand=ibis.greatest(rows.demand, 0.0).sum(),
     )
-    return rows.select("slice_s", *GROUP, rest=ibis.greatest(rows.rest, _LEAST * rows["all"]), trust=trust(rows.polled))
+    isp = _over("country", "isp")
+    return rows.select(
+        "slice_s",
+        *GROUP,
+        "sent",
+        "demand",
+        isp_sent=rows.sent.sum().over(isp),
+        isp_demand=rows.demand.sum().over(isp),
+        trust=trust(rows.polled),
+    )
 
 
 def _beginning(asked: Table, polled: Table, edges: Table, span: tuple[int, int]) -> Table:
@@ -206,9 +255,11 @@ def _beginning(asked: Table, polled: Table, edges: Table, span: tuple[int, int])
     rows = rows.group_by("slice_s", "edge", "ecs", *GROUP).agg(questions=rows.questions.sum().cast("float64"))
     rows = _lagged(rows, span, _OWN_LAGS)
     rows = rows.join(edges, ["slice_s", "edge"])
+    rows = rows.join(polled.select("slice_s", *GROUP, "worth"), ["slice_s", *GROUP])
+    bits, told = rows.questions * rows.weight * rows.worth, rows.ecs == 1
     rows = rows.group_by("slice_s", "edge", "missing", *GROUP).agg(
-        near=(rows.questions * rows.weight * ibis.ifelse(rows.ecs == 1, 1.0, 1.0 - _AWAY)).sum(),
-        away=(rows.questions * rows.weight * ibis.ifelse(rows.ecs == 1, 0.0, _AWAY)).sum(),
+        near=(bits * ibis.ifelse(told, 1.0, 1.0 - _AWAY)).sum(),
+        away=(bits * ibis.ifelse(told, 0.0, _AWAY)).sum(),
     )
     key = ("slice_s", "edge", "missing", "service")
     views = polled.group_by("slice_s", "country", "region", "isp").agg(demand=polled.demand.sum())
@@ -222,7 +273,7 @@ def _beginning(asked: Table, polled: Table, edges: Table, span: tuple[int, int])
     large = polled.mutate(part=polled.demand / polled.demand.sum().over(_over()))
     large = large.filter(large.part >= _LARGE)
     large = large.mutate(part=large.demand / large.demand.sum().over(_over("service")))
-    services = rows.group_by(*key).agg(away=(rows.near.sum() + rows.away.sum()) * _ANYWHERE)
+    services = rows.group_by(*key).agg(away=rows.away.sum() * _ANYWHERE)
     services = services.join(large.select("slice_s", *GROUP, "part"), ["slice_s", "service"])
     columns = [*key, "country", "region", "isp"]
     found = ibis.union(
@@ -238,10 +289,15 @@ def _beginning(asked: Table, polled: Table, edges: Table, span: tuple[int, int])
 def _fitted(beginning: Table, rest: Table) -> Table:
     """Shares that fit what is left of groups as nearly as they can, and what edges carried exactly."""
     rows = beginning.join(rest, ["slice_s", *GROUP])
-    group, edge = _over(*GROUP), _over("edge")
+    group, edge, isp = _over(*GROUP), _over("edge"), _over("country", "isp")
     rows = rows.mutate(bits=rows.guess * rows.missing / rows.guess.sum().over(edge))
     for _ in range(_ROUNDS):
-        rows = rows.mutate(bits=rows.bits * rows.rest / rows.bits.sum().over(group).nullif(0.0))
+        level = ((rows.isp_sent + rows.bits.sum().over(isp)) / rows.isp_demand.nullif(0.0)).fill_null(1.0)
+        rows = rows.mutate(all=rows.demand * _beyond_doubt(level))
+        rows = rows.mutate(rest=ibis.greatest(rows["all"] - rows.sent, _LEAST * rows["all"]))
+        firm = rows.rest**2 / (rows.rest**2 + (_NOISE * rows["all"]) ** 2).nullif(0.0)
+        change = (rows.rest / rows.bits.sum().over(group).nullif(0.0)) ** firm
+        rows = rows.mutate(bits=rows.bits * change.fill_null(1.0))
         rows = rows.mutate(bits=rows.bits * rows.missing / rows.bits.sum().over(edge).nullif(0.0))
     rows = rows.mutate(share=rows.bits / rows.missing)
     return rows.filter(rows.share > 0).select("slice_s", "edge", *GROUP, "share", "trust")
@@ -256,7 +312,8 @@ def _lagged(rows: Table, span: tuple[int, int], lags: int) -> Table:
 
 def _faded(rows: Table, lags: int) -> Table:
     """Each row once for its own slice and each of those after it, ``lag_s`` later, with a ``weight`` that fades."""
-    rows = rows.mutate(lag_s=ibis.array([lag * records.SLICE_S for lag in range(lags)]).unnest().cast("int64"))
+    rows = rows.mutate(lag_s=ibis.array([lag * records.SLICE_S for lag in range(lags)]).unnest())
+    rows = rows.mutate(lag_s=rows.lag_s.cast("int64"))
     # Who came in the same slice has watched for half of it in the mean.
     fading = ibis.ifelse(rows.lag_s == 0, _NEW, (rows.lag_s / -_FADE_S).exp())
     return rows.mutate(slice_s=rows.slice_s + rows.lag_s, weight=fading)

@@ -4,8 +4,8 @@
     python tests/bench/bench.py solver world            # some parts; a page is written if all of its parts are run
 
 Queries need ../shared/peers, dnsperf, a C compiler, redis-server, and the servers that are to be compared. Exit 1 where
-a bound is missed or could not be measured; the pages, docs/benchmarks.md, docs/dispatch.md and docs/querylog.md, say so
-too.
+a bound is missed or could not be measured; the pages, docs/benchmarks.md, docs/dispatch.md, docs/querylog.md and
+docs/pipeline.md, say so too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bounds
+import hour
 import latency
 import plot
 import profiling
@@ -55,7 +56,9 @@ DISPATCH: dict[str, Part] = {"solver": solver.measure, "world": world.measure}
 """The parts of docs/dispatch.md; the folder is theirs to use."""
 LOG: dict[str, Part] = {"log": querylog.measure}
 """The part of docs/querylog.md; it takes the same folder as those of `QUERIES`."""
-PARTS = QUERIES | DISPATCH | LOG
+MEASURE: dict[str, Part] = {"hour": hour.measure, "day": hour.day}
+"""The parts of docs/pipeline.md; the folder is theirs to use."""
+PARTS = QUERIES | DISPATCH | LOG | MEASURE
 
 
 def main() -> int:
@@ -83,7 +86,7 @@ def main() -> int:
         profiles = profiling.measure(folder, missed) if asked.profile or not asked.part else []
     if queries:
         _queries({part: found[part] for part in queries}, profiles)
-    for page, all_parts in (("dispatch.md", DISPATCH), ("querylog.md", LOG)):
+    for page, all_parts in (("dispatch.md", DISPATCH), ("querylog.md", LOG), ("pipeline.md", MEASURE)):
         if some := {part: found[part] for part in parts if part in all_parts}:
             _numbers(page, some, whole=len(some) == len(all_parts))
     return 1 if any(bounds.missed(result) for result in found.values()) else 0

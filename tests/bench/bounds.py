@@ -67,6 +67,10 @@ TABLE = (
     Bound("loop_share", "and error of shares in 30 steady minutes, beyond the floor", 2, "%", 2),
     Bound("flash", "flash crowd: load above capacity, of demand, ours", 1, "%", 2),
     Bound("flash_local", "and local spill in the same scenario", 3, "%", 2, at_least=True),
+    Bound("hour_wall", "measure: an hour of 50,000,000 questions to all tables, 2 CPUs", 60, "s", 1),
+    Bound("hour_cpu", "and its CPU", 120, "s", 1),
+    Bound("hour_memory", "and the most memory", 4096, "MB"),
+    Bound("day_growth", "the most memory of a run in a day's hours 3 to 24, against hour 2", 1.1, "×", 3),
     Bound("mapping", "public resolvers' clients: mean round trip above ideal mapping's", 2, "%", 2),
 )
 

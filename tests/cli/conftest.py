@@ -1,17 +1,11 @@
-"""What the command line's tests share: running a verb in this process, and a small network."""
+"""What the command line's tests share: a small network."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import structlog
 from gslbtest.serving import write_files
-
-from gslb.cli import main
 
 FILES = {
     "zones/edges.yaml": """\
@@ -47,37 +41,6 @@ time,service,country,region,isp,demand_bps
 2026-01-01T00:00:00Z,pull.live.example.,CN,,,1000000
 """,
 }
-
-
-class Done(NamedTuple):
-    """What a verb came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def gslb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command with these arguments in this process."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["gslb", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-            code: object = 0
-        except SystemExit as end:
-            code = end.code or 0
-        finally:
-            structlog.reset_defaults()  # some verbs have it write to this test's standard error
-        assert isinstance(code, int)
-        return Done(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="session")

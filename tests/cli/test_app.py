@@ -35,7 +35,12 @@ def test_help(gslb, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
-        ("serve", "zones data state listen admin store workers server-id debug-acl cookie-secret-file config"),
+        (
+            "serve",
+            "zones data state listen admin store workers server-id debug-acl cookie-secret-file query-log-dir config",
+        ),
+        ("log tail", "log follow service edge view client resolver rcode qtype server plan json"),
+        ("log query", "log from to service edge view client resolver rcode qtype server plan json"),
         ("check", "data json write-schema"),
         ("diff", "data json"),
         ("locate", "zones data json"),

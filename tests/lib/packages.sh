@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install the Debian packages that the tests need and this machine lacks. Quiet unless something fails.
+# Install the Debian packages that the tests need and this machine lacks, and those of the arguments, which are like the
+# lines below. Quiet unless something fails.
 set -euo pipefail
 
 # command or file that shows it is there : package that brings it
@@ -22,7 +23,7 @@ cc:gcc
 "
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
-for need in $needs; do
+for need in $needs "$@"; do
   there=${need%%:*}
   [[ $there == /* && -e $there ]] || command -v "$there" >/dev/null 2>&1 || missing+=("${need##*:}")
 done

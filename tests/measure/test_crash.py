@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from pathlib import Path
@@ -36,6 +37,22 @@ def test_killed_between_any_two_steps(duckdb: Engine, tmp_path: Path) -> None:
     assert measured.run(root, duckdb, end_s + 1).ok
     assert measured.all_rows(root / "tables") == _undisturbed(tmp_path / "whole", duckdb, end_s)
     assert measured.run(root, duckdb, end_s + 2).built == []
+
+
+def test_killed_while_tidying(duckdb: Engine, tmp_path: Path) -> None:
+    for start_s in (BEGIN_S, BEGIN_S + 300):
+        landed.land(tmp_path / "log", start_s, start_s + 300, sources="r")
+        measured.run(tmp_path, duckdb, start_s + 301)
+    rows = measured.all_rows(tmp_path / "tables")
+    now_s = BEGIN_S + 5 * 3600
+    for point in TIDYING:
+        spare = tmp_path / "tables" / "gold" / "demand" / "spare.parquet"
+        spare.write_bytes(b"")
+        os.utime(spare, (0, 0))
+        assert measured.dying(tmp_path, now_s, point, tidies=True) == -signal.SIGKILL, point
+        assert measured.all_rows(tmp_path / "tables") == rows
+    assert measured.dying(tmp_path, now_s, tidies=True) == 0
+    assert measured.all_rows(tmp_path / "tables") == rows
 
 
 def _at_random(tmp_path: Path, engine: Engine, kills: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def _tidied(root: Path, engine: Engine, now_s: float, clock_s: float) -> Removed
     pipeline = Pipeline(root / "tables")
     published = {**pipeline.silver, **pipeline.gold}
     removed = Removed()
-    retention.forget(pipeline.bronze, published, KEEP, "tidy", now_s, removed)
+    retention.forget(root / "log", pipeline.bronze, published, KEEP, "tidy", now_s, removed)
     retention.put_together(engine, published, "tidy", now_s, removed)
     retention.sweep(root / "tables", pipeline.bronze, published, KEEP, removed, lambda: clock_s)
     return removed
@@ -80,24 +79,43 @@ def test_what_is_old_goes_and_what_counts_stays(duckdb: Engine, tmp_path: Path) 
     assert not list((tables / "runs").iterdir())
 
     removed = _tidied(tmp_path, duckdb, BEGIN_S + DAY_S + 3600, clock_s + 2 * DAY_S)
-    assert removed.entries == 5
-    assert removed.files >= 5
+    assert removed.entries == 6
+    assert removed.files >= 6
     assert {path.suffix for path in (tables / "bronze").rglob("*") if path.is_file()} == {".json"}
     assert measured.all_rows(tables) == rows
+    assert measured.run(tmp_path, duckdb, BEGIN_S + DAY_S + 3600).intake["queries"].files == 0
     late = landed.queries("ns1", BEGIN_S, BEGIN_S + 300, 1001)
     landed.land_queries(tmp_path / "log", late)
     done = measured.run(tmp_path, duckdb, BEGIN_S + DAY_S + 3601)
     assert done.intake["queries"].rejected == {"too late": 120}
     assert done.built == []
-    assert measured.rows(tables, DEMAND) == [row for row in measured.rows(tables, DEMAND)]
+    assert measured.rows(tables, DEMAND) == rows["demand"]
 
     removed = _tidied(tmp_path, duckdb, BEGIN_S + 3 * DAY_S + 7200, clock_s + 3 * DAY_S)
     assert removed.pieces == 4 + 4
+    assert len(list(Pipeline(tables).bronze["queries"])) == 3
+    for path in (tmp_path / "log" / "queries").iterdir():
+        path.unlink()
+    _tidied(tmp_path, duckdb, BEGIN_S + 3 * DAY_S + 7300, clock_s + 3 * DAY_S)
+    assert list(Pipeline(tables).bronze["queries"]) == []
     assert not any(measured.all_rows(tables).values())
+
+
+def test_what_killed_engines_left_goes(tmp_path: Path) -> None:
+    removed = Removed()
+    for name in ("duckdb-left", "spark-left", "duckdb-new", "others"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"123")
+    retention.sweep_scratch(tmp_path / "none", removed)
+    retention.sweep_scratch(tmp_path, removed, lambda: _newest(tmp_path) + DAY_S - 60)
+    assert removed.files == 0
+    retention.sweep_scratch(tmp_path, removed, lambda: _newest(tmp_path) + DAY_S + 60)
+    assert (removed.files, removed.bytes) == (3, 9)
+    assert [path.name for path in tmp_path.iterdir()] == ["others"]
 
 
 def test_tidying_takes_the_lock_and_a_name(tmp_path: Path) -> None:
     landed.land(tmp_path / "log", BEGIN_S, BEGIN_S + 300, sources="r")
     settings = Settings(log=tmp_path / "log", out=tmp_path / "tables")
     assert process.tidy(settings, BEGIN_S) == Removed()
-    assert os.listdir(tmp_path / "tables" / "runs") == ["20261128T100000Z-1.json"]
+    assert [path.name for path in (tmp_path / "tables" / "runs").iterdir()] == ["20261128T100000Z-1.json"]

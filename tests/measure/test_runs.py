@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,35 @@ def test_however_it_lands_the_same_tables_come_out(clean: Path, duckdb: Engine, 
     third = measured.run(tmp_path, duckdb, END_S + 3, span=range(BEGIN_S, BEGIN_S + 300), rebuild=True)
     assert {built.batch.slices for built in third.built} == {(BEGIN_S,)}
     _alike(tmp_path, clean)
+
+
+@pytest.mark.soak
+def test_two_hours_of_disorder(duckdb: Engine, tmp_path: Path) -> None:
+    """Half a million questions: late by up to an hour, a tenth twice, in any order; taken in a dozen runs."""
+    end_s = BEGIN_S + 7200
+    landed.land(tmp_path / "whole" / "log", BEGIN_S, end_s, per_minute=2000)
+    assert measured.run(tmp_path / "whole", duckdb, end_s + 1).ok
+    root = tmp_path / "bits"
+    draw = random.Random(5)
+    rows = [
+        row
+        for server in landed.SERVERS
+        for start_s in range(BEGIN_S, end_s, 300)
+        for row in landed.queries(server, start_s, start_s + 300, (start_s - BEGIN_S) * 2000 // 60 + 1, 2000)
+    ]
+    late: list[list[landed.Row]] = [[] for _ in range(24)]
+    for row in [*rows, *draw.sample(rows, len(rows) // 10)]:
+        at = int(row["time"].timestamp() - BEGIN_S) // 300
+        late[min(23, at + draw.choice([0] * 9 + [draw.randrange(12)]))].append(row)
+    for at, each in enumerate(late):
+        start_s = BEGIN_S + 300 * at
+        draw.shuffle(each)
+        landed.land_queries(root / "log", each, f"mixed-{at}.parquet")
+        landed.land(root / "log", start_s, start_s + 300, sources="dr")
+        if at % 2:
+            measured.run(root, duckdb, start_s + 301)
+    assert measured.run(root, duckdb, end_s + 1).ok
+    _alike(root, tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("plain_demand")

@@ -199,6 +199,8 @@ async def test_one_of_several_measures_and_follows_the_reports(tmp_path: Path) -
                 server.kill()
                 await until(lambda: "the store fails" in second.events())
                 assert (await second.get("readyz")) == (200, "ok\n")
+                async with watching(settings, clock) as third:
+                    await until(lambda: "run failed" in third.events())
         with contextlib.suppress(GslbError):
             await writer.close()
     assert MEASURE == "measure"

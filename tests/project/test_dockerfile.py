@@ -10,13 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from gslbtest import compiler
 from gslbtest.asking import addresses, ask
-from gslbtest.process import SOON_S, free_port, running, wait_for_text
+from gslbtest.process import SOON_S, command, free_port, running, wait_for_text
 
 REPO = Path(__file__).parents[2]
 INSTRUCTION = re.compile(r"^([A-Z]+)\s+(.*)$")
@@ -74,17 +75,33 @@ def test_exec_form_alone(stage: int) -> None:
         assert isinstance(json.loads(text[text.index("CMD") + 3 :]), list)
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The final stage's root: a folder in which every COPY and RUN of the Dockerfile has been done."""
+def test_what_is_copied_is_there_and_reaches_the_build() -> None:
+    words = [text.split()[:-1] for text in stages()[0].all("COPY")]
+    for name in (name for each in words for name in each):
+        assert (REPO / name).exists(), name
+        assert not _ignored(name), name
+
+
+SOAK = pytest.mark.soak
+
+
+@pytest.fixture(scope="module", params=["this checkout in place of the wheels", pytest.param("all of it", marks=SOAK)])
+def image(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The final stage's root: a folder in which every COPY and RUN of the Dockerfile has been done.
+
+    To make and install the wheels of the first stage takes half a minute; that they work tests of packages prove too.
+    """
     folder = tmp_path_factory.mktemp("image")
     root = folder / "root"
     done: dict[str, Path] = {}
-    for number, stage in enumerate(stages()):
+    todo = stages()
+    if request.param != "all of it":
+        done[todo.pop(0).name] = _first_stage(folder / "first")
+    for number, stage in enumerate(todo):
         root.mkdir()
         # What is installed runs for seconds here: compiling all of it beforehand takes longer than it saves.
         _build(stage, root, done, {**compiler.quick(folder), "PIP_NO_COMPILE": "1"})
-        if number + 1 < len(stages()):
+        if number + 1 < len(todo):
             done[stage.name] = root.rename(folder / stage.name)
     return root
 
@@ -113,6 +130,19 @@ def test_it_serves_and_is_healthy_with_all_but_its_state_read_only(image: Path, 
         assert process.wait(SOON_S) == 0
     changed = {name for name in _files(image) ^ before if not name.startswith("var/lib/gslb/")}
     assert changed == set()
+
+
+def _first_stage(root: Path) -> Path:
+    """What it leaves in ``root``, but that its environment has this checkout, and what that needs, where they are."""
+    venv = root / "opt/gslb"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True, timeout=SOON_S)
+    (site,) = venv.glob("lib/python*/site-packages")
+    (site / "here.pth").write_text(f"{REPO}\n{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    script = Path(command("gslb")).read_text(encoding="utf-8").partition("\n")[2]
+    (venv / "bin/gslb").write_text(f"#!{venv}/bin/python\n{script}", encoding="utf-8")
+    (venv / "bin/gslb").chmod(0o755)
+    (root / "var/lib/gslb").mkdir(parents=True)
+    return root
 
 
 def _build(stage: Stage, root: Path, done: dict[str, Path], env: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from gslbtest.checkout import Step, checkout, steps
@@ -22,6 +22,8 @@ from gslbtest.process import SOON_S, free_port, running, wait_for_tcp, wait_for_
 REPO = Path(__file__).parents[2]
 REWRITE = "GSLB_WRITE_TRANSCRIPTS"
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+SLOW = {"simulation.md"}
+"""Pages whose commands take ten seconds and more, for `make soak`; tests of the same verbs hold them to less."""
 LOOKS = re.compile(r"(?P<wait>(?:sleep \d+; )?)(?=(?:dig|gslb (?:status|explain|override list|log))\b)")
 """Commands that change nothing, and the wait before them."""
 VOLATILE = [
@@ -36,7 +38,11 @@ VOLATILE = [
 ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def marked(page: Path) -> Any:
+    return pytest.param(page, marks=[pytest.mark.soak] if page.name in SLOW else [])
+
+
+@pytest.mark.parametrize("page", [*map(marked, PAGES)], ids=lambda path: path.name)
 def test_a_page(page: Path, tmp_path: Path) -> None:
     found = [step for step in steps(page.read_text(encoding="utf-8")) if not step.skipped]
     with _Reader(checkout(tmp_path / "gslb")) as reader:

@@ -33,7 +33,7 @@ HARMLESS = {
     "socket": {"inet_pton", "inet_ntop", "AF_INET", "AF_INET6"},
     "io": {"StringIO", "BytesIO", "TextIOWrapper"},
     "os": {"environ", "_Environ"},
-    "datetime": {"datetime", "timedelta", "timezone", "UTC", "fromisoformat", "timestamp", "strptime"},
+    "datetime": {"datetime", "timedelta", "timezone", "UTC", "fromisoformat", "fromtimestamp", "timestamp", "strptime"},
 }
 """Of these modules only these names: they turn text into values, or say which implementation is wanted; none opens
 anything or reads a clock."""
@@ -44,7 +44,7 @@ ONLY_IN = [
     ("maxminddb", "gslb/geo/mmdb.py"),
     ("geoip2", "gslb/geo/mmdb.py"),
     ("ortools", "gslb/plan/flow.py"),
-    ("pyarrow", "gslb/dispatch/parquet.py gslb/store/querylog.py gslb/measure/arrow.py gslb/measure/engine.py"),
+    ("pyarrow", "gslb/dispatch/parquet.py gslb/store/querylog.py gslb/measure/"),
     ("ibis", "gslb/tables/ gslb/measure/engine.py"),
     ("duckdb", "gslb/measure/engine.py"),
     ("pyspark", "gslb/measure/spark.py"),

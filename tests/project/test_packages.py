@@ -11,24 +11,40 @@ import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from gslbtest import compiler
 from gslbtest.asking import addresses, ask
 from gslbtest.process import free_port, running, wait_for_text
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REPO = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The wheel and the sdist, built by ``python -m build`` from a copy of the sources: the wheel from the sdist."""
+    """The wheel and the sdist, built by ``python -m build`` from a copy of the sources.
+
+    With it comes what Cython made of them when the package was installed here: making it anew takes longest.
+    """
     folder = tmp_path_factory.mktemp("build")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPO / name, folder)
-    shutil.copytree(REPO / "gslb", folder / "gslb", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c"))
-    line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder)]
+    shutil.copytree(REPO / "gslb", folder / "gslb", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    line = [
+        sys.executable,
+        "-m",
+        "build",
+        "--sdist",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder / "dist"),
+        str(folder),
+    ]
     _run(*line, env=compiler.quick(folder))
     (wheel,), (sdist,) = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
     return wheel, sdist
@@ -61,8 +77,8 @@ THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
     [(THIS, True), (THIS, False), pytest.param("3.12", False, marks=SOAK), pytest.param("3.13", True, marks=SOAK)],
 )
 def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str, compiles: bool) -> None:
-    """On the Python that runs the tests over the packages that are here: from the wheel and, without a compiler, from
-    the sdist; another test installs what the package needs from nothing. On others from the sdist with all it needs.
+    """On the Python that runs the tests, over those of its packages that are needed: from the wheel and, without a
+    compiler, from the sdist. On others from the sdist with all it needs, from nothing.
     """
     python = _python(version)
     _run(python, "-m", "venv", "--without-pip", str(tmp_path / "venv"))
@@ -70,9 +86,10 @@ def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str, compi
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python]
     if version == THIS:
         (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
-        (site / "here.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+        (site / "here.pth").write_text(f"{_needed(tmp_path / 'needed')}\n", encoding="utf-8")
         kept = ["--no-compile", "--no-deps", "--ignore-installed", "--no-build-isolation"]
-        _run(*pip, "install", *kept, str(built[0 if compiles else 1]), env={} if compiles else compiler.NONE)
+        env = {} if compiles else {**compiler.NONE, "PYTHONPATH": sysconfig.get_path("purelib")}
+        _run(*pip, "install", *kept, str(built[0] if compiles else _translated(built[1], tmp_path)), env=env)
     else:
         env = compiler.quick(tmp_path) if compiles else compiler.NONE
         _run(*pip, "install", "--no-compile", str(built[1]), env=env)
@@ -94,6 +111,35 @@ def test_installed(built: tuple[Path, Path], tmp_path: Path, version: str, compi
         assert addresses(ask(port, "pull.live.example", subnet="198.51.100.16/28")) == ["203.0.113.20"]
         on_reference = "UDP is answered on the reference path" in log.read_text()
         assert on_reference is not compiles
+
+
+def _needed(folder: Path) -> Path:
+    """A folder that holds what ``dependencies`` of pyproject.toml come to, as installed here, and nothing else."""
+    folder.mkdir()
+    todo, seen = ["gslb"], {"gslb"}
+    while todo:
+        found = metadata.distribution(todo.pop())
+        for requirement in map(Requirement, found.requires or []):
+            name = canonicalize_name(requirement.name)
+            if name not in seen and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+                seen.add(name)
+                todo.append(name)
+        tops = {path.parts[0] for path in found.files or [] if found.name != "gslb"} - {"..", "__pycache__"}
+        for top in tops:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(Path(str(found.locate_file(top))))
+    return folder
+
+
+def _translated(sdist: Path, folder: Path) -> Path:
+    """The sdist, unpacked, with what Cython made of these sources here: making it anew takes longest."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "sdist", filter="data")
+    (top,) = (folder / "sdist").iterdir()
+    for source in (REPO / "gslb").rglob("*.pyx"):
+        made = source.with_suffix(".c")
+        shutil.copyfile(made, top / made.relative_to(REPO))
+    return top
 
 
 def _python(version: str) -> str:

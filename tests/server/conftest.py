@@ -77,6 +77,12 @@ def small() -> dict[str, str]:
     return dict(SMALL)
 
 
+@pytest.fixture(scope="session")
+def network() -> dict[str, str]:
+    """The same, for what lasts longer than a test; not to be changed."""
+    return SMALL
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of that network for the tests of a module that only ask."""

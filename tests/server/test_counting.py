@@ -23,9 +23,9 @@ from gslb.model.report import StoreState
 from gslb.plan import published
 from gslb.server import counting, frames, listen
 from gslb.server.counting import Counting, Refusals, looked_at
+from gslb.server.endpoint import Endpoint
 from gslb.server.fleet import Fleet
 from gslb.server.keeping import Keeper
-from gslb.server.settings import Endpoint
 from gslb.server.snapshots import Snapshots
 from gslb.server.status import Live, RefusedPlan
 from gslb.snapshot import acceptance, planning

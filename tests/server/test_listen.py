@@ -8,7 +8,7 @@ import pytest
 
 from gslb.errors import GslbError
 from gslb.server import listen
-from gslb.server.settings import Endpoint
+from gslb.server.endpoint import Endpoint
 
 V4, V6 = Endpoint("127.0.0.1", 0), Endpoint("::1", 0)
 

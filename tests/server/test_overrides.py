@@ -20,7 +20,8 @@ from gslbtest.world import world
 from gslb.health.override import time_text
 from gslb.model.override import Override, Target
 from gslb.model.report import DOWN, Report, StoreState
-from gslb.server.overrides import MAX_BODY, state_of
+from gslb.policy.override import state_of
+from gslb.server.overrides import MAX_BODY
 from gslb.snapshot.catalog import Catalog
 from gslb.store.memory import MemoryStore
 from gslb.store.opening import open_store

@@ -11,7 +11,8 @@ import structlog.testing
 from gslb.errors import GslbError
 from gslb.model.report import StoreState
 from gslb.server import listen, serve, statedir
-from gslb.server.settings import Endpoint, Settings
+from gslb.server.endpoint import Endpoint
+from gslb.server.settings import Settings
 from gslb.server.snapshots import Snapshots
 from gslb.store.memory import MemoryStore
 

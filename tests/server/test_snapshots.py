@@ -20,9 +20,9 @@ from gslb.model.override import Override, Target
 from gslb.model.plan import Plan, PlanRow
 from gslb.model.report import DOWN, Report, StoreState
 from gslb.server import cells, fleet, frames, listen, snapshots
+from gslb.server.endpoint import Endpoint
 from gslb.server.fleet import Fleet
 from gslb.server.meta import RateLimit
-from gslb.server.settings import Endpoint
 from gslb.server.snapshots import Snapshots
 from gslb.snapshot import compile as compiling
 from gslb.snapshot import layout, planning, steering
@@ -54,6 +54,12 @@ class World:
         """The addresses of the service for a client."""
         return addresses(await asyncio.to_thread(ask, self.port, "pull.live.example.", subnet=subnet, again_s=5))
 
+    async def moves_to(self, address: str) -> None:
+        """Ask until that is the answer."""
+        async with asyncio.timeout(SOON_S):
+            while await self.edge() != [address]:  # noqa: ASYNC110 what is waited for sets no event
+                await asyncio.sleep(0.02)
+
 
 @contextlib.asynccontextmanager
 async def started(workers: int = 2, store: MemoryStore | None = None) -> AsyncIterator[World]:
@@ -63,6 +69,12 @@ async def started(workers: int = 2, store: MemoryStore | None = None) -> AsyncIt
         yield world
     finally:
         await world.fleet.drain()
+
+
+def without_workers(store: MemoryStore) -> Snapshots:
+    """The snapshots of a server none of whose processes has begun."""
+    opened = listen.Opened(((),), ())
+    return Snapshots(Fleet(opened, frames.Start(0, 1, "info", 1, 1, 1.0)), store, lambda: IDENTITY)
 
 
 async def test_reports_move_answers(tmp_path: Path, small: dict[str, str]) -> None:
@@ -75,9 +87,7 @@ async def test_reports_move_answers(tmp_path: Path, small: dict[str, str]) -> No
         await asyncio.sleep(0)
         for seq, health, expected in ((1, DOWN, "192.0.2.20"), (2, "up", "192.0.2.10")):
             await world.store.report(Report("sha", 1, seq, 0, health4=health, health6=health))
-            async with asyncio.timeout(SOON_S):
-                while await world.edge() != [expected]:
-                    pass
+            await world.moves_to(expected)
         assert world.snapshots.status.reports == 1
         assert world.snapshots.status.builds >= 3  # more, as slow start goes on
         await world.store.close()
@@ -105,9 +115,7 @@ async def test_a_fault_of_steering_is_told_and_the_next_change_is_tried(
             for seq in (1, 2):
                 await world.store.report(Report("sha", 1, seq, 0, health4=DOWN, health6=DOWN))
                 await until(lambda: logs)
-            async with asyncio.timeout(SOON_S):
-                while await world.edge() != ["192.0.2.20"]:
-                    pass
+            await world.moves_to("192.0.2.20")
         assert [log["event"] for log in logs] == ["steering met a fault of this program; the former stays"]
         following.cancel()
 
@@ -233,6 +241,7 @@ async def test_a_worker_that_keeps_dying_is_tried_ever_more_rarely(
                 async with asyncio.timeout(SOON_S):
                     while slot.restarts < count or not slot.listening:
                         assert await world.edge() == ["192.0.2.10"]  # the other reads its sockets
+                        await asyncio.sleep(0.01)
         assert [log["after_s"] for log in logs] == [0.0, 0.01, 0.02, 0.02]
         assert slot.read_by is None
 
@@ -336,18 +345,18 @@ async def test_a_plan_is_looked_up_once_for_each_catalog(
 @pytest.mark.parametrize("turns", range(6))
 async def test_an_end_that_comes_with_a_change_is_an_end(turns: int) -> None:
     """Whatever of a change has been taken note of when the server ends."""
-    async with started(1) as world:
-        following = asyncio.create_task(world.snapshots.run())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        await world.store.report(Report("sha", 1, 1, 0))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        following.cancel()
-        done, _ = await asyncio.wait((following,), timeout=SOON_S)
-        await world.store.close()
-        assert done == {following}
-        assert following.cancelled()
+    store = MemoryStore()
+    following = asyncio.create_task(without_workers(store).run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await store.report(Report("sha", 1, 1, 0))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    following.cancel()
+    done, _ = await asyncio.wait((following,), timeout=SOON_S)
+    await store.close()
+    assert done == {following}
+    assert following.cancelled()
 
 
 async def test_what_begins_and_ends_by_the_clock(
@@ -362,11 +371,8 @@ async def test_what_begins_and_ends_by_the_clock(
         now_s = world.store.clock_ms // 1000
         drain = Override("d", "drain", Target(edge="sha"), now_s + 1, now_s + 3, author="me", reason="a test")
         assert (await world.store.override(drain)).accepted
-        async with asyncio.timeout(SOON_S):
-            while await world.edge() != ["192.0.2.20"]:
-                pass
-            while await world.edge() != ["192.0.2.10"]:
-                pass
+        await world.moves_to("192.0.2.20")
+        await world.moves_to("192.0.2.10")
         assert [cause for cause, _ in causes][:2] == ["catalog", "store"]
         assert ("time", (now_s + 1) * 1000) in causes
         assert all(now_ms % 1000 == 0 for _, now_ms in causes)
@@ -421,22 +427,16 @@ async def test_a_store_that_fails_to_be_followed_is_followed_again(
             following = asyncio.create_task(world.snapshots.run())
             await asyncio.sleep(0)
             await world.store.report(Report("sha", 1, 1, 0, health4=DOWN, health6=DOWN))
-            async with asyncio.timeout(SOON_S):
-                while await world.edge() != ["192.0.2.20"]:
-                    pass
+            await world.moves_to("192.0.2.20")
             await world.store.report(Report("sha", 1, 2, 0))
-            async with asyncio.timeout(SOON_S):
-                while await world.edge() != ["192.0.2.10"]:
-                    pass
+            await world.moves_to("192.0.2.10")
         assert [log["event"] for log in logs] == ["following the store met a fault of this program"]
         following.cancel()
 
 
 async def test_the_clock_that_steers_is_cut_to_seconds_and_does_not_go_back_a_little() -> None:
     clock_ms = [10_999]
-    store = MemoryStore(lambda: clock_ms[0])
-    opened = listen.Opened(((),), ())
-    found = Snapshots(Fleet(opened, frames.Start(0, 1, "info", 1, 1, 1.0)), store, lambda: IDENTITY)
+    found = without_workers(MemoryStore(lambda: clock_ms[0]))
     for now_ms, acted_ms in ((10_999, 10_000), (11_000, 11_000), (10_990, 11_000), (9_001, 11_000), (8_999, 8_000)):
         clock_ms[0] = now_ms
         assert found._now_ms() == acted_ms

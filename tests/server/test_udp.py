@@ -13,7 +13,7 @@ import pytest
 from gslbtest.process import SOON_S
 
 from gslb.server import cells, listen, udp
-from gslb.server.settings import Endpoint
+from gslb.server.endpoint import Endpoint
 from gslb.server.udp import UdpSocket
 
 

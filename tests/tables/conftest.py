@@ -8,8 +8,14 @@ import pytest
 
 from gslb.measure.engine import Engine, nested, open_engine
 
+SPARK = (
+    pytest.mark.soak,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # py4j leaves its sockets to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+)
 
-@pytest.fixture(scope="session", params=["duckdb", pytest.param("spark", marks=pytest.mark.soak)])
+
+@pytest.fixture(scope="session", params=["duckdb", pytest.param("spark", marks=SPARK)])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine for all tests of a process."""
     made = open_engine(request.param, tmp_path_factory.mktemp("engine"), memory_mb=512)

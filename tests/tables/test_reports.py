@@ -41,8 +41,8 @@ def test_the_reports_of_a_minute_are_one(engine: Engine) -> None:
         SOUND | {"load_bps": 200, "capacity_bps": 900, "sessions": 9, "health4": "down"},
         SOUND | {"load_bps": 201, "health4": "drain", "health6": "up"},
         SOUND | {"time": AT + timedelta(milliseconds=100), "health4": "drain"},
-        SOUND | {"edge": "fra-1", "load_bps": (1 << 62)},
-        SOUND | {"edge": "fra-1", "load_bps": (1 << 62)},
+        SOUND | {"edge": "fra-1", "load_bps": (1 << 61)},
+        SOUND | {"edge": "fra-1", "load_bps": (1 << 61)},
     )
     same = {"minute_s": MINUTE_S, "edge": "sha-ct", "capacity_bps": 1000, "sessions": 7, "reports": 1}
     expected = [
@@ -50,7 +50,7 @@ def test_the_reports_of_a_minute_are_one(engine: Engine) -> None:
         | {"load_bps": pytest.approx(501 / 3), "peak_bps": 201, "capacity_bps": 900, "sessions": 9, "down": 1}
         | {"reports": 3},
         same | {"minute_s": MINUTE_S + 60, "load_bps": 100.0, "peak_bps": 100, "down": 1},
-        same | {"edge": "fra-1", "load_bps": float(1 << 62), "peak_bps": 1 << 62, "down": 0, "reports": 2},
+        same | {"edge": "fra-1", "load_bps": float(1 << 61), "peak_bps": 1 << 61, "down": 0, "reports": 2},
     ]
     found = run(reports.load, [(rows, records.REPORTS)], engine)
     by_key = {(row["minute_s"], row["edge"]): row for row in expected}

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,6 +25,10 @@ from gslb.store import querylog
 
 GROUP: Final = 1 << 16
 """Records of a row group."""
+MOST_FILES: Final = 50_000
+"""Files of a server at most; they may be many and small where few ask and no pipeline takes them."""
+LOOK_S: Final = 60.0
+"""Between two looks at what there is of them."""
 
 
 class Landed(NamedTuple):
@@ -52,6 +58,7 @@ class Lander:
         self._sample = sample
         self._folder = Path(start.folder)
         self._stem = f"{_safe(start.server_id)}-"
+        self._looked_s = -math.inf
         self._own = re.compile(rf"\.?{re.escape(self._stem)}[0-9a-f]{{16}}-\d+\.parquet")
 
     def segment(self, found: npt.NDArray[Any], known: Mapping[int, Known]) -> Landed:
@@ -76,15 +83,17 @@ class Lander:
         rows, size = querylog.write(path, records.QUERIES, groups())
         return Landed(rows, size, unknown, removed)
 
-    def count(self, number: int, told: Count) -> None:
-        """Write the row of counters of a number."""
+    def count(self, number: int, told: Count) -> int:
+        """Write the row of counters of a number; how many files were removed to make room."""
         lost_too = told.logged + told.lost
         values = (told.time_us, told.queries, told.logged, told.lost, lost_too)
         names = ("time", "queries", "logged", "lost", "last_seq")
         texts = {"server": self._start.server_id, "boot_id": self._start.boot_id}
         row: dict[str, Any] = {name: np.array([value]) for name, value in zip(names, values, strict=True)}
         row |= {name: (np.zeros(1, np.int32), [text]) for name, text in texts.items()}
+        removed = self._make_room()
         querylog.write(self._path(querylog.COUNTERS, number), records.COUNTERS, [row])
+        return removed
 
     def clear(self) -> None:
         """Remove what a predecessor left half written."""
@@ -99,6 +108,16 @@ class Lander:
         """Remove the oldest files of this server until the rest takes no more than it may, and see that the disk has
         room; how many were removed."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        removed = self._remove()
+        disk = os.statvfs(self._folder)
+        if disk.f_bavail * disk.f_frsize < self._start.free_bytes:
+            raise OSError(errno.ENOSPC, f"less than {self._start.free_bytes} bytes of the disk are free")
+        return removed
+
+    def _remove(self) -> int:
+        if time.monotonic() - self._looked_s < LOOK_S:
+            return 0
+        self._looked_s = time.monotonic()
         found = []
         for folder in (querylog.QUERIES, querylog.COUNTERS):
             with contextlib.suppress(FileNotFoundError), os.scandir(self._folder / folder) as entries:
@@ -108,14 +127,11 @@ class Lander:
                         found.append((told.st_mtime_ns, told.st_size, entry.path))
         found.sort(reverse=True)
         total = removed = 0
-        for _, size, path in found:
+        for at, (_, size, path) in enumerate(found):
             total += size
-            if total > self._start.most_bytes:
+            if total > self._start.most_bytes or at >= MOST_FILES:
                 Path(path).unlink(missing_ok=True)
                 removed += 1
-        disk = os.statvfs(self._folder)
-        if disk.f_bavail * disk.f_frsize < self._start.free_bytes:
-            raise OSError(errno.ENOSPC, f"less than {self._start.free_bytes} bytes of the disk are free")
         return removed
 
 

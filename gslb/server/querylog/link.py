@@ -146,6 +146,9 @@ class Link:
         if self._replacing is not None:
             self._replacing.cancel()
             await asyncio.gather(self._replacing, return_exceptions=True)
+        if self._channel is None:  # what waits is to be written all the same
+            with contextlib.suppress(OSError):
+                await self._spawn()
         if self._channel is not None:
             self._channel.send(frames.Drain())
         if self._process is not None and self._process.returncode is None:

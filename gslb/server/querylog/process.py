@@ -189,12 +189,14 @@ class Writer:
         with board.change() as change:
             change.add("counts")
         try:
-            await asyncio.to_thread(self._lander.count, board["counts"], told)
+            removed = await asyncio.to_thread(self._lander.count, board["counts"], told)
         except OSError as error:
             self._failed(error)
-        else:
-            self._counted = time.monotonic()
-            self._worked()
+            return
+        with board.change() as change:
+            change.add("removed", removed)
+        self._counted = time.monotonic()
+        self._worked()
 
     def _answered(self) -> int:
         """Replies of all workers since the boot."""
@@ -236,13 +238,11 @@ class Writer:
     async def _finish(self) -> None:
         """Write what is there; what the disk does not take now is lost."""
         board = self._board
-        for _ in range(2):
+        for _ in range(3):
             if self._writing is not None:
-                await self._writing
+                await asyncio.gather(self._writing, return_exceptions=True)
             if not self._failures:
                 self._write_due(all_of_it=True)
-        if self._writing is not None:
-            await self._writing
         if left := board.held(0) + board.held(1):
             with board.change() as change:
                 change.add("lost_disk", left)

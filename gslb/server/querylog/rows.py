@@ -66,16 +66,18 @@ class Known:
         self._decisions: dict[int, Decision] = {}
 
     def decided(self, number: int, decision: Decision) -> None:
-        """A steering for this catalog."""
-        last = next(reversed(self._decisions.values()), None)
-        self._decisions.pop(number, None)
-        self._decisions[number] = last if last is not None and last.same(decision) else decision
-        if len(self._decisions) > STEERINGS:
-            del self._decisions[next(iter(self._decisions))]
+        """A steering for this catalog; a thread may be reading meanwhile."""
+        decisions = {each: found for each, found in self._decisions.items() if each != number}
+        last = next(reversed(decisions.values()), None)
+        decisions[number] = last if last is not None and last.same(decision) else decision
+        if len(decisions) > STEERINGS:
+            del decisions[next(iter(decisions))]
+        self._decisions = decisions
 
     def decision(self, number: int) -> Decision | None:
         """The one of a number; the oldest where that is not known, for it is then even older."""
-        return self._decisions.get(number) or next(iter(self._decisions.values()), None)
+        decisions = self._decisions
+        return decisions.get(number) or next(iter(decisions.values()), None)
 
     def service(self, row: int) -> str:
         """The name of a service."""

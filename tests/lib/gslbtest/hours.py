@@ -26,8 +26,8 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a network is, and how much of an hour it logs. ``late`` is the share of rows whose time is up to 10
-    minutes before what their segment is of, ``twice`` of those that are there twice, ``bad`` of those to reject."""
+    """How large a network is, and how much of an hour it logs. ``late`` is the share of rows whose time is up to
+    ``late_s`` before what their segment is of, ``twice`` of those that are there twice, ``bad`` of those to reject."""
 
     queries: int
     deliveries: int
@@ -40,6 +40,7 @@ class Size:
     servers: int = 4
     report_every_s: int = 10
     late: float = 0.02
+    late_s: int = 5
     twice: float = 0.01
     bad: float = 0.001
     segment_rows: int = SEGMENT_ROWS
@@ -189,7 +190,7 @@ def _write_queries(folder: Path, found: Network, start_s: int) -> int:
             first = start_s * _US + size.hour_s * _US * at // per_server
             rows["time"] = np.sort(rng.integers(0, size.hour_s * _US * count // per_server + 1, count)) + first
             late = rng.random(count) < size.late
-            back = rng.integers(0, min(600, size.hour_s // 2) * _US, count)
+            back = rng.integers(0, size.late_s * _US, count)
             rows["time"] = np.where(late, np.maximum(rows["time"] - back, start_s * _US), rows["time"])
             rows["server"] = (np.zeros(count, np.int32), [f"ns{server}"])
             rows["boot_id"] = (np.zeros(count, np.int32), [boot])
@@ -198,7 +199,7 @@ def _write_queries(folder: Path, found: Network, start_s: int) -> int:
             once = _taken(rows, np.concatenate([np.arange(count), np.arange(again, again + run)]))
             name = f"ns{server}-{boot}"
             written += _segment(folder, f"{name}-{day_seq + at + 1}", once)
-            if before is not None and (rng.random() < size.twice / 2 or at == size.segment_rows):
+            if before is not None and (rng.random() < size.twice / 2 or (not server and at == size.segment_rows)):
                 half = size.segment_rows // 2  # sent again, cut otherwise
                 sent = _joined(_taken(before, np.arange(half, size.segment_rows)), _taken(rows, np.arange(count // 2)))
                 written += _segment(folder, f"{name}-{day_seq + at + 1 - half}", sent)

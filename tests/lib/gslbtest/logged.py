@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gslb.model import records
 from gslb.server import ring
 from gslb.snapshot import layout
 from gslb.store import querylog
+from gslbtest.world import World
 
 T_US = 1_795_000_000_000_000
 """2026-11-18T11:06:40Z."""
@@ -34,6 +36,21 @@ def ring_records(rows: Sequence[Mapping[str, int]]) -> npt.NDArray[Any]:
         for name, value in row.items():
             found[name][at] = value
     return found
+
+
+def snapshots(net: World) -> tuple[int, int]:
+    """Descriptors of a catalog and its steering, as the control process has them."""
+    generation = net.catalog.generation
+    return (
+        _memory(layout.pack(layout.CATALOG_MAGIC, generation, net.catalog.arrays)),
+        _memory(layout.pack(layout.STEERING_MAGIC, generation, net.steering.arrays)),
+    )
+
+
+def _memory(pieces: Iterable[bytes | memoryview]) -> int:
+    fd = os.memfd_create("test")
+    os.write(fd, b"".join(pieces))
+    return fd
 
 
 def columns(rows: Sequence[Mapping[str, Any]], kinds: records.Columns = records.QUERIES) -> dict[str, Any]:

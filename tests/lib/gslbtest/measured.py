@@ -15,11 +15,12 @@ from unittest import mock
 import ibis
 import pyarrow.parquet as pq
 
-from gslb.measure import failing, gold, manifest
+from gslb.measure import failing, gold, manifest, process, retention
 from gslb.measure.done import Done
 from gslb.measure.engine import Engine, open_engine
 from gslb.measure.publish import GOLD, SILVER, Kind
 from gslb.measure.runs import Order, Pipeline, alone
+from gslb.measure.settings import Settings
 from gslb.measure.silver import Facts
 from gslb.model import records
 from gslb.tables import cuts
@@ -109,24 +110,29 @@ def plainly(factor: float = 1.0) -> Iterator[None]:
         yield
 
 
-def dying(root: Path, now_s: float, point: str = "", after_s: float | None = None) -> int:
-    """A run in a process of its own with `plain_demand`, which dies at a failpoint, or is killed after a time; how it
-    ended."""
+def dying(root: Path, now_s: float, point: str = "", after_s: float | None = None, *, tidies: bool = False) -> int:
+    """A run in a process of its own with `plain_demand`, or one that ``tidies``: it dies at a failpoint, or is killed
+    after a time. How it ended."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gslb.measure.runs"])
-    process = context.Process(target=_child, args=(root, now_s, point), daemon=True)
-    process.start()
+    context.set_forkserver_preload(["gslb.measure.process"])
+    child = context.Process(target=_child, args=(root, now_s, point, tidies), daemon=True)
+    child.start()
     if after_s is not None:
         time.sleep(after_s)
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-    process.join(SOON_S)
-    assert process.exitcode is not None, "it hangs"
-    return process.exitcode
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+    child.join(SOON_S)
+    assert child.exitcode is not None, "it hangs"
+    return child.exitcode
 
 
-def _child(root: Path, now_s: float, point: str) -> None:
+def _child(root: Path, now_s: float, point: str, tidies: bool) -> None:
     os.environ[failing.VARIABLE] = point
+    if tidies:
+        settings = Settings(log=root / "log", out=root / "tables", memory_mb=512, threads=1)
+        with mock.patch.object(retention, "SPARE_S", -10 * 365 * 86_400):
+            process.tidy(settings, now_s)
+        return
     engine = open_engine("duckdb", root / "scratch", memory_mb=512, threads=1)
     try:
         with plainly():

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gslb.server.build import build
+from gslb.store import files
 from gslbtest.process import command, end, free_port, running, wait_for_text
 
 REPO = Path(__file__).parents[3]
@@ -45,8 +47,11 @@ def serving(
     host: str = "127.0.0.1",
     arguments: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    first: bool = False,
 ) -> Iterator[Server]:
     """Start ``gslb serve``, wait until it says ``ready``, and end it afterwards.
+
+    It finds its catalog built, as at every start but the ``first``, for which it starts a process that builds.
 
     ``folder`` takes state and log. ``zones`` is a folder, or file names with their contents, which are written to
     ``folder/zones``; without it a copy of the shipped sample is served. ``data`` is a folder, or none: the shipped
@@ -64,6 +69,8 @@ def serving(
     port, admin = free_port(host), free_port()
     listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     state, log = folder / "state", folder / "serve.log"
+    if not first and not state.exists():
+        applied(zones, data, state)
     line = [command("gslb"), "serve", "--zones", str(zones), "--data", str(data), "--state", str(state)]
     line += ["--listen", listen, "--admin", f"127.0.0.1:{admin}", *arguments]
     with running(line, log, env=env) as process:
@@ -71,9 +78,17 @@ def serving(
         yield Server(host, port, admin, zones, data, state, log, process)
 
 
-def write_files(folder: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Write the files, by their paths below ``folder``, and give the folder."""
-    for name, content in files.items():
+def applied(zones: Path, data: Path, state: Path) -> None:
+    """Leave in ``state`` what a server that served these files leaves there."""
+    state.mkdir()
+    built = build(zones, data, state, None)
+    if built.catalog:
+        files.set_applied(state, bytes.fromhex(built.generation))
+
+
+def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> Path:
+    """Write files, given by their paths below ``folder``, and give the folder."""
+    for name, content in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,11 +1,3 @@
-# LEAD → DEMAND (2026-11-29 05:20, remove this comment when done; write an answer to /tmp/b6/demand_answer.md): two faults seen in
-# tests/interop/test_measuring.py: (1) group totals are taken in proportion to questions, alike for all groups. Bits per question differ
-# by service and group (bitrate, session length, caching): learn them: ratio delivered bits / questions answered with the edges that
-# have logs, by group with shrinkage to service×country, service, all; and from loads of edges without logs (an edge whose questions with
-# ECS all come from one group carries that group: load wins over the poll). The truth world must have services of different bitrates and
-# views of different session lengths, else the bound is met by the world's uniformity. (2) 5 % ANYWHERE applies to ECS questions too:
-# with ECS=1 the viewer is where it says. Make the case exact: all-ECS, one group per edge, equal questions, loads 11/4/11/4 Gbps,
-# half of edges with logs → each group's demand = its edge's load to 1 %.
 """What a simulated network leaves behind: logs and reports, as a real one would, and beside them the truth.
 
 `Scribe` looks on at a run and keeps what servers answered, what edges served and what they reported. `leave` writes of
@@ -259,7 +251,15 @@ class Network:
             at_s = now_s + shift
             if self.begin_s <= at_s < self.until_s:
                 heard = np.flatnonzero(~condition.silent)
-                rows.append((np.full(len(heard), at_s), heard, load_bps[heard], condition.dead[heard], np.rint(condition.says_bps[heard]).astype(np.int64)))
+                rows.append(
+                    (
+                        np.full(len(heard), at_s),
+                        heard,
+                        load_bps[heard],
+                        condition.dead[heard],
+                        np.rint(condition.says_bps[heard]).astype(np.int64),
+                    )
+                )
         at, edge, load, dead, capacity = (np.concatenate(column) for column in zip(*rows, strict=True))
         health = _texts(["up", "down"], dead.astype(np.int64))
         count = len(at)
@@ -332,7 +332,7 @@ class Network:
         (zones / "isps.yaml").write_text(f"isps:\n{listed}\n")
         pool = ", ".join(f"{edge.id}: 1" for edge in self.world.edges)
         services = "\n".join(
-            f'  {name.split(".")[0]}: {{pool: all, ttl: {self.scenario.ttl_s}, dispatch: true,'
+            f"  {name.split('.')[0]}: {{pool: all, ttl: {self.scenario.ttl_s}, dispatch: true,"
             f" affinity: [country, continent, any]}}"
             for name in SERVICES
         )

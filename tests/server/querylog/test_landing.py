@@ -13,6 +13,7 @@ import pytest
 from gslbtest.logged import T_US, ring_records
 
 from gslb.server import frames
+from gslb.server.querylog import landing
 from gslb.server.querylog.landing import Count, Landed, Lander
 
 BOOT = "00112233aabbccdd"
@@ -84,6 +85,17 @@ def test_the_oldest_make_room(tmp_path: Path) -> None:
     landed = lander(tmp_path, most=1_000_000).segment(ring_records([{}]), {})
     assert landed.removed == 3
     assert listed(tmp_path) == sorted([*names[:2], *others, f"queries/ns1-{BOOT}-000000000001.parquet"])
+
+
+def test_many_small_files_make_room_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked for now and then, with whatever is written."""
+    monkeypatch.setattr(landing, "MOST_FILES", 3)
+    one = lander(tmp_path)
+    told = Count(T_US, 0, 0, 0)
+    assert [one.count(number, told) for number in range(1, 7)] == [0] * 6  # it has looked a moment ago
+    monkeypatch.setattr(landing, "LOOK_S", 0.0)
+    assert one.count(7, told) == 3
+    assert len(listed(tmp_path)) == 4
 
 
 def test_half_written_files_of_this_server_are_cleared(tmp_path: Path) -> None:

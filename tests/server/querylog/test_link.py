@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import structlog.testing
 from gslbtest import network
+from gslbtest.logged import snapshots
 from gslbtest.world import World, world
 
 from gslb.server import cells, frames, ring
@@ -20,7 +21,6 @@ from gslb.server.fleet import Slot
 from gslb.server.querylog import link, process
 from gslb.server.querylog.link import Link
 from gslb.server.settings import Settings
-from gslb.snapshot import layout
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -28,21 +28,6 @@ Until = Callable[[Callable[[], object]], Awaitable[None]]
 @pytest.fixture(scope="module")
 def net() -> World:
     return world(network.ZONES, network.TABLES)
-
-
-def memory(pieces: Any) -> int:
-    fd = os.memfd_create("test")
-    os.write(fd, b"".join(pieces))
-    return fd
-
-
-def snapshots(net: World) -> tuple[int, int]:
-    """Descriptors of a catalog and its steering."""
-    generation = net.catalog.generation
-    return (
-        memory(layout.pack(layout.CATALOG_MAGIC, generation, net.catalog.arrays)),
-        memory(layout.pack(layout.STEERING_MAGIC, generation, net.steering.arrays)),
-    )
 
 
 def slots(sample: int = 1) -> tuple[list[Slot], ring.Writer]:
@@ -184,7 +169,22 @@ async def test_the_end_of_one_that_does_not_end(tmp_path: Path, monkeypatch: pyt
     assert linked._process.returncode == -signal.SIGKILL
 
 
-async def test_an_end_while_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_while_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+    """What waits is written by one that is started for that."""
+    monkeypatch.setattr(link, "BACKOFF_S", (3600.0,))
+    (places, writer), linked = slots(), Link(record(tmp_path, 3600.0))
+    await linked.begin(places)
+    put(writer, 1)
+    await until(lambda: linked.told().waiting == 1)
+    os.kill(linked.pid, signal.SIGKILL)
+    await until(lambda: linked.pid == 0)
+    put(writer, 2)
+    await linked.end()
+    assert linked.told().lost["catalog"] == 2  # it was told of none
+    assert len(list((tmp_path / "queries").iterdir())) == 1
+
+
+async def test_an_end_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def failing() -> None:
         raise OSError("no more processes")
 

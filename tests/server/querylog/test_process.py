@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import structlog.testing
 from gslbtest import network
+from gslbtest.logged import snapshots
 from gslbtest.process import SOON_S
 from gslbtest.world import World, world
 
@@ -21,7 +22,6 @@ from gslb.model.names import to_text
 from gslb.server import cells, frames, ring
 from gslb.server.querylog import board, landing, process
 from gslb.server.querylog.board import Board
-from gslb.snapshot import layout
 from gslb.snapshot.layout import NONE32
 
 ROOM = 4
@@ -267,16 +267,9 @@ async def test_it_may_end_before_it_began() -> None:
         process.LAST_S = last
 
 
-def memory(pieces: Any) -> int:
-    fd = os.memfd_create("test")
-    os.write(fd, b"".join(pieces))
-    return fd
-
-
 async def test_catalogs_are_told_and_forgotten(desk: Desk) -> None:
     net: World = world(network.ZONES, network.TABLES)
-    catalog = memory(layout.pack(layout.CATALOG_MAGIC, net.catalog.generation, net.catalog.arrays))
-    steered = memory(layout.pack(layout.STEERING_MAGIC, net.catalog.generation, net.steering.arrays))
+    catalog, steered = snapshots(net)
     with structlog.testing.capture_logs() as logs:
         async with desk.running() as (channel, running):
             channel.send(frames.Decided(0, 1, -1, True), [catalog])  # a predecessor's, which nobody waits for
