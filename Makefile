@@ -26,7 +26,7 @@ FUZZ_SECONDS ?= 300
 COMPILED := $(shell find gslb -name '*.pyx' -o -name '*.pxd')
 # What depends on which path answers. The other tests are the same with the compiled path and without it.
 ON_BOTH_PATHS := tests/answer tests/interop/test_transcripts.py $(addprefix tests/server/test_,limit.py processes.py \
-  readers.py respond.py ring.py udp.py)
+  readers.py respond.py ring.py udp.py) tests/server/querylog/test_serving.py
 
 .PHONY: help run test packages checks suite suite-without-extensions soak fuzz transcripts declarations simulate \
   bench clean
@@ -68,7 +68,8 @@ suite: .venv/dev
 suite-without-extensions: .venv/dev
 	@GSLB_NO_EXTENSIONS=1 $(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder -q $(ON_BOTH_PATHS)
 
-# Large networks and long runs, and every property with all its examples, of which the suite tries an eighth.
+# Large networks and long runs, every step of the image, pages of documents that take long, and every property with all
+# its examples, of which the suite tries an eighth.
 soak: packages .venv/dev .venv/spark
 	@GSLB_ALL_EXAMPLES=1 $(BIN)/pytest -m "soak or hypothesis"
 	@$(MAKE) fuzz FUZZ_SECONDS=10

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
-import structlog
-import typer.main
 from gslbtest.serving import Server, serving
-
-from gslb.cli import main
 
 ALLOWED_SKIPS = ("needs ../shared", "Python version absent")
 """How the reason of a skip must begin. Any other skip, and any expected failure, fails the run."""
@@ -27,7 +21,10 @@ FIRST = (
     "server/test_live_state.py", "interop/test_dispatching.py", "store/test_redis_faults.py",
 )  # fmt: skip
 """The files that take longest, longest first: what begins last should be short, so that all workers end together."""
-COUNTED = ("server/test_live_state.py", "querylog/", "agent/test_process.py", "dispatch/test_process.py", "measure/")
+COUNTED = (
+    "agent/", "cli/", "dispatch/", "measure/", "querylog/", "server/test_admin.py", "server/test_live_state.py",
+    "server/test_managed.py", "server/test_snapshots.py",
+)  # fmt: skip
 """The tests whose processes count for coverage, as all tests do themselves: each kind of process is among them."""
 COUNTING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 """By one of these coverage begins in a process that a test starts."""
@@ -57,38 +54,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-class Done(NamedTuple):
-    """What a verb came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-_commands = functools.cache(typer.main.get_command)
-"""Of all verbs: to make them anew takes nine tenths of the time of a verb that asks something."""
-
-
 @pytest.fixture
-def gslb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command with these arguments in this process."""
-    monkeypatch.setattr(typer.main, "get_command", _commands)
+def gslb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run the command with these arguments in this process; gives a `gslbtest.verbs.Done`."""
+    from gslbtest.verbs import typed  # takes a while to load, and most tests type nothing
 
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["gslb", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-            code: object = 0
-        except SystemExit as end:
-            code = end.code or 0
-        finally:
-            structlog.reset_defaults()  # some verbs have it write to this test's standard error
-        assert isinstance(code, int)
-        return Done(code, *capsys.readouterr())
-
-    return run
+    return typed(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,7 +18,8 @@ class Located(NamedTuple):
     """Whose answer it is: the class, the scope to tell, and the draw's seed.
 
     ``prefix`` (family, address, length) is what was located. ``public`` is False where that stands for the resolver and
-    not for a public client subnet; then the seed is the query's own random number.
+    not for a public client subnet; then the seed is the query's own random number. ``offset`` is where an IPv4 prefix
+    begins in the IPv6 address that carries it, and the scope counts on: else 0.
     """
 
     cls: int
@@ -26,6 +27,7 @@ class Located(NamedTuple):
     seed: int
     prefix: tuple[int, int, int]
     public: bool
+    offset: int = 0
 
 
 def locate(catalog: Catalog, service: ServiceRow, name: bytes, ecs: Ecs | None, source: bytes, draw: int) -> Located:
@@ -47,7 +49,8 @@ def locate(catalog: Catalog, service: ServiceRow, name: bytes, ecs: Ecs | None, 
         return _of_resolver(catalog, geometry, source, at.offset + scope, draw)
     hash_len = service.hash_len4 if at.family == 4 else service.hash_len6
     seed = seed_of(name, at.family, at.address, hash_len)
-    return Located(at.cls, at.offset + scope, seed, (at.family, at.address, at.length), True)
+    offset = at.offset if at.family == 4 else 0
+    return Located(at.cls, at.offset + scope, seed, (at.family, at.address, at.length), True, offset)
 
 
 def _of_resolver(catalog: Catalog, geometry: int, source: bytes, scope: int, draw: int) -> Located:

@@ -54,16 +54,19 @@ def tail(
 ) -> None:
     """Show the last records that were written; a server writes them some seconds after it answered."""
     import contextlib
+    import sys
 
     from gslb.cli.show_log import show, wanted
     from gslb.store import querylog
 
     asked = wanted(service, edge, view, client, resolver, rcode, qtype, server, plan)
-    seen = set(querylog.names(folder))
-    for row in querylog.last(folder, count, asked):
+    names = querylog.names(folder)
+    for row in querylog.last(folder, count, asked, names):
         show(row, as_json=as_json)
+    seen = set(names)
     with contextlib.suppress(KeyboardInterrupt):
         while follow:
+            sys.stdout.flush()  # a pipe keeps lines back
             time.sleep(LOOK_S)
             names = querylog.names(folder)
             new = {name: written for name, written in names.items() if name not in seen}

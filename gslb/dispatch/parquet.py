@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from gslb.errors import GslbError
 from gslb.plan.problem import F64, I64, Mask
+from gslb.store import footer
 
 try:
     import pyarrow as pa
@@ -116,6 +116,9 @@ class Table:
             self._types = {name: schema.field(name).type for name in self._wanted}
             texts = [name for name, kind in self._types.items() if pa.types.is_string(kind)]
             self._file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+            self._told = footer.groups(content, footer.MAX_OURS)
+            if len(self._told) != self._file.num_row_groups:
+                raise ValueError("its row groups cannot be counted")
         self.rows: int = self._file.metadata.num_rows
         self.groups: int = self._file.num_row_groups
 
@@ -137,7 +140,7 @@ class Table:
 
     def pieces(self, group: int, columns: Sequence[str]) -> Iterator[Piece]:
         """The rows of a row group, some `PIECE` at a time: of whatever columns the same ones."""
-        first = sum(self._file.metadata.row_group(at).num_rows for at in range(group))
+        first = sum(each.rows for each in self._told[:group])
         with _refused():
             for batch in self._file.iter_batches(PIECE, [group], columns):
                 yield Piece(pa.Table.from_batches([batch]), first)
@@ -145,28 +148,23 @@ class Table:
 
     def latest(self, name: str) -> int | None:
         """The last second of a column of times, by what the file tells of its row groups; None where it does not."""
-        at = [self._file.schema.column(at).path for at in range(len(self._file.schema))].index(name)
-        found = []
-        for group in range(self.groups):
-            told = self._file.metadata.row_group(group).column(at).statistics
-            try:
-                last = told.max if told is not None and told.has_min_max else None
-            except OverflowError:  # past the year 9999
-                last = None
-            if not isinstance(last, datetime):
-                return None
-            found.append(last if last.tzinfo else last.replace(tzinfo=UTC))
-        return int(max(found).timestamp()) if found else None
+        spans = [each.chunk(name).span for each in self._told]
+        lasts = [span[1] for span in spans if span is not None]
+        if not lasts or len(lasts) < len(spans) or not pa.types.is_timestamp(self._types[name]):
+            return None
+        last = max(lasts) // _PER_SECOND[self._types[name].unit]
+        return last if last <= _LATEST_S else None
 
 
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_LATEST_S: Final = 253_402_300_799  # of the year 9999
 
 
 @contextlib.contextmanager
 def _refused() -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (GslbError, pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise GslbError(f"not a Parquet file that can be read: {reason[:200]}") from None
 

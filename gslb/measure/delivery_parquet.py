@@ -62,8 +62,10 @@ def pieces(path: str, content: bytes, findings: Findings, max_rows: int, max_byt
             names = schema.names
             first = 1
             for batch in file.iter_batches(PIECE, columns=COLUMNS):
-                yield _piece(pa.Table.from_batches([batch]), first, names)
                 first += batch.num_rows
+                if first > max_rows + 1:  # the footer told of fewer
+                    raise GslbError(f"more than {max_rows} rows")
+                yield _piece(pa.Table.from_batches([batch]), first - batch.num_rows, names)
     except GslbError as error:
         findings.error(path, 0, 0, str(error))
 

@@ -22,12 +22,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from gslb.errors import GslbError
 from gslb.measure import arrow
+from gslb.measure.runner import TRUTH, Runner
 from gslb.model import records
 
 try:
     import duckdb
     import ibis
     import ibis.expr.operations as ops
+    import sqlglot.expressions as sge
 
     from gslb.tables.schemas import Table, schema
 except ImportError:
@@ -39,8 +41,6 @@ FILE_BYTES: Final = 256 << 20
 """Files that are written are about this large at most."""
 PLANS: Final = 1000
 """Plans that are remembered."""
-TRUTH: Final = "truth"
-"""What tables between steps may have beside the kinds of `records`: true and false."""
 
 
 class Written(NamedTuple):
@@ -107,42 +107,6 @@ _NESTED: Final = re.compile(
 )
 
 
-class Runner(Protocol):
-    """What of an engine is its own: it runs SQL. What fails is one of ``errors``."""
-
-    errors: tuple[type[Exception], ...]
-    backend: Any
-    """Ibis' own connection."""
-    quote: str
-    """What stands around names."""
-    types: dict[str, str]
-    """How it calls the kinds of `records`."""
-
-    def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:
-        """Name the rows of Parquet files, at least one, each with these columns, ``exact``ly of their types or not."""
-
-    def keep(self, name: str, sql: str) -> None:
-        """Compute a table and name it."""
-
-    def drop(self, name: str) -> None:
-        """Forget a table that was kept."""
-
-    def write(self, sql: str, folder: Path) -> None:
-        """Compute a table as ``*.parquet`` in a new folder, whose order is by name."""
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a table."""
-
-    def micros(self, column: str) -> str:
-        """What makes microseconds since 1970 of a time."""
-
-    def explain(self, sql: str) -> str:
-        """The physical plan."""
-
-    def close(self) -> None:
-        """End it."""
-
-
 def _runner(name: str, own: Path, memory_mb: int, threads: int) -> Runner:
     if name == "duckdb":
         return _DuckDB(own, memory_mb, threads)
@@ -207,9 +171,9 @@ class _Running:
 
     def fetch(self, table: Table) -> list[dict[str, Any]]:
         kinds = dict(table.schema().items())
-        sql = self._sql(table, times=self._runner.micros)
+        sql = f"{self._sql(table, times=self._runner.micros)} LIMIT {MOST_FETCHED + 1}"
         with self._told(sql, runs=True):
-            found = self._runner.rows(f"{sql} LIMIT {MOST_FETCHED + 1}")
+            found = self._runner.rows(sql)
         if len(found) > MOST_FETCHED:
             raise GslbError(f"{self.name}: a table of more than {MOST_FETCHED} rows is not fetched")
         reads = [_at if kind.is_timestamp() else _as_it_is for kind in kinds.values()]
@@ -233,7 +197,7 @@ class _Running:
             column, kind = f"{mark}{name}{mark}", _kind(dtype)
             cast = times(column) if times and kind == records.TIME else f"CAST({column} AS {self._runner.types[kind]})"
             picked.append(f"{cast} AS {column}")
-        return f"SELECT {', '.join(picked)} FROM ({self._runner.backend.compile(table)}) AS made"
+        return f"SELECT {', '.join(picked)} FROM ({_compiled(self._runner.backend, table)}) AS made"
 
     def _explained(self, sql: str) -> str:
         with self._told(sql):
@@ -250,6 +214,17 @@ class _Running:
             named = [path for name in re.findall(r"\bread_\d+\b", sql) for path in self._files.get(name, ())]
             said = " ".join(str(error).split())[:500]
             raise GslbError(arrow.broken(dict.fromkeys(named)) or f"{self.name}: {said}") from error
+
+
+def _compiled(backend: Any, table: Table) -> str:
+    """The SQL of a table with doubles as doubles: what Ibis writes as 0.5 is a decimal to both engines, of which Spark
+    keeps six digits in a division. Seconds of a time that is written out stay decimals."""
+    query = backend.compiler.to_sqlglot(table)
+    for number in query.find_all(sge.Literal):
+        of_time = isinstance(number.parent, sge.Func) and "TIMESTAMP" in number.parent.sql().upper()[:20]
+        if not number.is_string and number.this.replace(".", "", 1).isdigit() and "." in number.this and not of_time:
+            number.set("this", f"{number.this}e0")
+    return str(query.sql(dialect=backend.dialect))
 
 
 class _DuckDB:

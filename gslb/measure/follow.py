@@ -85,7 +85,10 @@ class Followed:
         return len(self._rows)
 
     async def read(self, events: Events) -> int:
-        """Take the next page of entries; how many there were. Raises `StoreError`, ``OSError``."""
+        """Take the next page of entries; how many there were. Raises `StoreError`, ``OSError``: where no more rows can
+        wait, none is taken before they are written."""
+        if len(self._rows) >= self._most:
+            self.flush()
         page = await events.after(self.position, LIMIT)
         if page.anew:
             self.flush()  # what is read so far has ids that are greater than those to come
@@ -173,23 +176,24 @@ async def follow(
         since_s: float | None = None
         try:
             while True:
-                wait_s = poll_s
+                wait_s, faults = poll_s, list[str]()
                 try:
                     if await followed.read(events) >= LIMIT:
                         wait_s = 0.0
-                    if followed.waiting and since_s is None:
-                        since_s = monotonic_s()
-                    if since_s is not None and monotonic_s() - since_s >= every_s:
+                except StoreError as error:  # what was read before is written all the same
+                    faults.append(str(error))
+                except OSError as error:
+                    faults.append(f"{folder}: {error.strerror or error}")
+                if followed.waiting and since_s is None:
+                    since_s = monotonic_s()
+                if since_s is not None and monotonic_s() - since_s >= every_s:
+                    try:
                         await _in_thread(followed.flush)
                         since_s = None
-                    told(followed, "")
-                except StoreError as error:
-                    told(followed, str(error))
-                    wait_s = pause_s
-                except OSError as error:
-                    told(followed, f"{folder}: {error.strerror or error}")
-                    wait_s = pause_s
-                await asyncio.sleep(wait_s)
+                    except OSError as error:
+                        faults = [f"{folder}: {error.strerror or error}"]
+                told(followed, "; ".join(faults))
+                await asyncio.sleep(pause_s if faults else wait_s)
         finally:
             with contextlib.suppress(OSError):
                 followed.flush()

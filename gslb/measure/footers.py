@@ -6,13 +6,13 @@ It imports pyarrow, which the extra ``[measure]`` brings; to import this without
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from gslb.errors import GslbError
 from gslb.measure import arrow
 from gslb.model import records
+from gslb.store import footer
 
 try:
     import pyarrow as pa
@@ -23,6 +23,8 @@ except ImportError:
 
 SPAN_S: Final = 2 * records.SLICE_S
 """What a footer says of times is believed up to this span; of a longer one the times themselves are read."""
+
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 class Seen(NamedTuple):
@@ -42,13 +44,16 @@ def seen(path: Path, columns: records.Columns, time: str) -> Seen:
     except GslbError as error:
         raise GslbError(str(error).removeprefix(f"{path}: ")) from None
     try:
+        groups = footer.of_file(path)
         with pq.ParquetFile(path) as file:
+            if file.num_row_groups != len(groups):
+                raise ValueError("its row groups cannot be counted")
             found: dict[int, int] = {}
-            for group in range(file.num_row_groups):
-                for start_s, count in _slices(file, group, time, columns[time] == records.TIME):
+            for at, group in enumerate(groups):
+                for start_s, count in _slices(file, at, group, time, columns[time] == records.TIME):
                     found[start_s] = found.get(start_s, 0) + count
             return Seen(file.metadata.num_rows, path.stat().st_size, found)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (GslbError, pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise GslbError(f"not a Parquet file that can be read: {reason[:200]}") from None
 
@@ -60,33 +65,25 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
-def _slices(file: Any, group: int, time: str, is_time: bool) -> Iterator[tuple[int, int]]:
+def _slices(file: Any, at: int, group: footer.Group, time: str, is_time: bool) -> Iterator[tuple[int, int]]:
     """Slices of a row group, and rows in each."""
-    told = file.metadata.row_group(group)
-    if not told.num_rows:
+    if not group.rows:
         return
-    at = file.schema_arrow.names.index(time)
-    statistics = told.column(at).statistics
-    if statistics is not None and statistics.has_min_max and not statistics.null_count:
-        low_s, high_s = _seconds(statistics.min), _seconds(statistics.max)
+    per_second = _PER_SECOND[file.schema_arrow.field(time).type.unit] if is_time else 1
+    told = group.chunk(time)
+    if told.span is not None and not told.nulls:
+        low_s, high_s = (value // per_second for value in told.span)
         if 0 <= high_s - low_s <= SPAN_S:
             first, last = _start(low_s), _start(high_s)
             for start_s in range(first, last + 1, records.SLICE_S):
-                yield start_s, told.num_rows
+                yield start_s, group.rows
             return
-    column = file.read_row_group(group, columns=[time]).column(0)
+    column = file.read_row_group(at, columns=[time]).column(0)
     whole = pc.cast(column, pa.int64())
-    per_slice = records.SLICE_S * ({"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit] if is_time else 1)
-    numbers = pc.floor(pc.divide(pc.cast(whole, pa.float64()), float(per_slice)))
+    numbers = pc.floor(pc.divide(pc.cast(whole, pa.float64()), float(records.SLICE_S * per_second)))
     for each in pc.value_counts(numbers.combine_chunks()).to_pylist():
         if each["values"] is not None:
             yield int(each["values"]) * records.SLICE_S, each["counts"]
-
-
-def _seconds(value: object) -> int:
-    if isinstance(value, datetime):
-        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() // 1)
-    return int(value)  # type: ignore[call-overload,no-any-return]  # a whole number: it was checked
 
 
 def _start(time_s: int) -> int:

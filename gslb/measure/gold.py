@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from gslb.measure.bronze import Bronze
@@ -23,6 +23,9 @@ VERSION: Final = 1
 """Of the steps: another one builds anew what a run looks at."""
 LIVE_S: Final = 900
 """How much of the newest time live demand tells of: dispatchers compare the newest bucket with the dozen before."""
+PART_S: Final = 900
+MOST_AT_ONCE: Final = 2_000_000
+"""Demand of more rows of silver than these is made in parts, each of so many seconds."""
 _MEASURED_BY: Final[Mapping[str, str]] = {"queries": "asked", "reports": "load"}
 """A bucket is measured where questions were asked or edges reported; what was delivered comes late, and is not all."""
 OF: Final[Mapping[str, tuple[str, ...]]] = {
@@ -100,27 +103,48 @@ def build(
         starts = sorted(row["start_s"] for row in engine.fetch(cuts.starts(there, "minute_s", kind.bucket_s)))
         buckets = [start_s for start_s in starts if start_s - start_s % records.SLICE_S not in held]
     with contextlib.ExitStack() as stack:
+        if kind.bucket_s is not None:
+            rows = sum(piece.rows for piece in silver["asked"].current.within(from_s, until_s))
+            spans = parts(from_s, until_s, PART_S) if rows > MOST_AT_ONCE else [(from_s, until_s)]
+            found = cuts.union([_demand(engine, stack, kind, tables, span, buckets) for span in spans])
+        elif kind is RESOLVERS:
+            found = resolvers.resolvers(tables["behind"], from_s)
+        else:
+            found = edge_load.edge_load(tables["load"], tables["delivered"])
+        return table.write(engine, found, run, work.units, buckets)
 
-        def kept(each: Table) -> Table:
-            return stack.enter_context(engine.kept(each))
 
-        return table.write(engine, _table(kind, tables, from_s, until_s, buckets, kept), run, work.units, buckets)
+def parts(from_s: int, until_s: int, part_s: int) -> list[tuple[int, int]]:
+    """A range of time in parts of ``part_s``, of which all but the first begin where slices do."""
+    second_s = from_s + part_s - (from_s + part_s) % records.SLICE_S
+    starts = [from_s, *range(second_s, until_s, part_s)]
+    return list(zip(starts, [*starts[1:], until_s], strict=True))
+
+
+def _demand(
+    engine: Engine,
+    stack: contextlib.ExitStack,
+    kind: Kind,
+    tables: dict[str, Table],
+    span: tuple[int, int],
+    buckets: list[int],
+) -> Table:
+    """Demand of a part of the time, kept in ``stack``; what it was made of is let go of."""
+    from_s, until_s = span
+    with contextlib.ExitStack() as between:
+        found = demand.demand(
+            **tables,
+            bucket_s=kind.bucket_s or 0,
+            from_s=from_s,
+            until_s=until_s,
+            kept=lambda table: between.enter_context(engine.kept(table)),
+        )
+        return stack.enter_context(engine.kept(cuts.starting(found, kind.time, buckets)))
 
 
 def back_s(kind: Kind, from_s: int) -> int:
     """From when on silver is read for a table that begins at ``from_s``."""
     return from_s - (demand.LOOKBACK_S if kind.bucket_s is not None else 0)
-
-
-def _table(
-    kind: Kind, tables: dict[str, Table], from_s: int, until_s: int, buckets: list[int], kept: Callable[[Table], Table]
-) -> Table:
-    if kind.bucket_s is not None:
-        found = demand.demand(**tables, bucket_s=kind.bucket_s, from_s=from_s, until_s=until_s)
-        return cuts.starting(found, kind.time, buckets)
-    if kind is RESOLVERS:
-        return resolvers.resolvers(tables["behind"], from_s)
-    return edge_load.edge_load(tables["load"], tables["delivered"])
 
 
 def _digest(kind: Kind, digests: Mapping[str, Mapping[int, str]], from_s: int, until_s: int) -> str:

@@ -7,6 +7,7 @@ dropped there, and rejects the same rows. A file is named by its content: the sa
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 import zlib
@@ -20,12 +21,14 @@ from gslb.errors import GslbError
 from gslb.measure import delivery
 from gslb.measure.delivery import Taken
 from gslb.measure.tokens import ANY, Sender, Tokens
-from gslb.store.atomic import write_atomic
+from gslb.store.atomic import replacing
 
 MAX_BODY: Final = 16 << 20
 """Bytes of a body as it is sent."""
 MAX_CONTENT: Final = 64 << 20
 """And once it is unpacked."""
+MAX_MEMBERS: Final = 100
+"""Pieces that were packed one by one."""
 MAX_ROWS: Final = 1_000_000
 MAX_UNPACKED: Final = 256 << 20
 """Of a body that is Parquet, which is packed itself: rows, and bytes."""
@@ -125,11 +128,14 @@ class Receiver:
         name = "body" + KINDS[kind]
         if (kind == "text/csv") is content.startswith(delivery.PARQUET):
             raise Refused(422, f"the body is not {kind}", errors=[])
-        taken = delivery.examined(name, content, int(self._clock_s()), MAX_ROWS, MAX_UNPACKED)
+        path = self._path(sender, KINDS[kind], content)
+        received_s = _there_since_s(path) or int(self._clock_s())
+        taken = delivery.examined(name, content, received_s, MAX_ROWS, MAX_UNPACKED)
         _check(sender, taken)
         reply = {"accepted": taken.rows, "rejected": taken.rejects.rows, "file": "", **_told(taken)}
         if taken.rows:
-            reply["file"] = self._landed(sender, KINDS[kind], content)
+            _land(path, content, received_s)
+            reply["file"] = path.name
         return reply
 
     def count(self, code: int, reply: dict[str, Any] | None = None, size: int = 0) -> None:
@@ -142,23 +148,41 @@ class Receiver:
             told.accepted += reply["accepted"]
             told.rejected += reply["rejected"]
 
-    def _landed(self, sender: Sender, ending: str, content: bytes) -> str:
+    def _path(self, sender: Sender, ending: str, content: bytes) -> Path:
         whose = "all" if sender.edge == ANY else sender.edge
-        name = f"{whose}-{hashlib.sha256(content).hexdigest()[:32]}{ending}"
-        path = self._folder / name
-        try:
-            if not path.exists():
-                write_atomic(path, [content])
-        except OSError as error:
-            raise Refused(507, f"the body cannot be kept: {error.strerror}", {"Retry-After": "60"}) from None
-        return name
+        return self._folder / f"{whose}-{hashlib.sha256(content).hexdigest()[:32]}{ending}"
+
+
+def _there_since_s(path: Path) -> int:
+    """When a file came in, in seconds since 1970; 0 where it did not yet."""
+    try:
+        return path.stat().st_mtime_ns // 10**9
+    except OSError:
+        return 0
+
+
+def _land(path: Path, content: bytes, received_s: int) -> None:
+    """Have a file appear, unless it is there. Its time is the one that its rows were judged by, so that whoever reads
+    it later rejects the same ones: of those nobody has asked whose they are. Raises `Refused`."""
+    try:
+        if not path.exists():
+            with replacing(path) as file:
+                file.write(content)
+                file.flush()
+                os.utime(file.fileno(), (received_s, received_s))
+    except OSError as error:
+        raise Refused(507, f"the body cannot be kept: {error.strerror}", {"Retry-After": "60"}) from None
 
 
 def unpacked(body: bytes) -> bytes:
     """What gzip packed, of one or several members. Raises `Refused` where it cannot be, or has more than
-    `MAX_CONTENT` bytes."""
+    `MAX_CONTENT` bytes or `MAX_MEMBERS`: what follows a member is copied for each."""
     found = bytearray()
+    count = 0
     while body:
+        count += 1
+        if count > MAX_MEMBERS:
+            raise Refused(400, f"the body was packed in more than {MAX_MEMBERS} pieces")
         member = zlib.decompressobj(31)
         try:
             found += member.decompress(body, MAX_CONTENT + 1 - len(found))

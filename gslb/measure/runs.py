@@ -159,14 +159,15 @@ class _Run:
         batches = list(silver.batches(list(digests), bronze.rows, self.order.batch_rows))
         for at, batch in enumerate(batches):
             self.progress(f"build {source}", at, len(batches))
-            while True:
-                try:
-                    self._build_batch(bronze, tables, batch, digests, facts)
-                    break
-                except GslbError as error:
-                    if not self._put_aside(bronze, batch, str(error)):
-                        raise
-                    digests |= self._stale(bronze, tables, facts)
+            with self.guarded(source):
+                while True:
+                    try:
+                        self._build_batch(bronze, tables, batch, digests, facts)
+                        break
+                    except GslbError as error:
+                        if not self._put_aside(bronze, batch, str(error)):
+                            raise
+                        digests |= self._stale(bronze, tables, facts)
         self.progress(f"build {source}", len(batches), len(batches))
 
     def _stale(self, bronze: Bronze, tables: dict[str, Published], facts: Facts) -> dict[int, str]:
@@ -225,7 +226,8 @@ class _Run:
         works = gold.stale(pipeline.silver, pipeline.gold, until_s, span, rebuild=order.rebuild) if order.hours else []
         for at, work in enumerate(works):
             self.progress("build gold", at, len(works))
-            self._build_piece(work)
+            with self.guarded(work.kind.name):
+                self._build_piece(work)
         self.progress("build gold", len(works), len(works))
         demand = pipeline.gold["demand"].current
         self.done.demand_until_s = _until_s(demand.pieces, 300)
@@ -236,13 +238,13 @@ class _Run:
             until_s = self.order.until_s(self.now_s, 60)
             work = gold.stale_live(self.pipeline.silver, self.pipeline.gold["demand_live"], until_s)
             if work is not None:
-                self._build_piece(work)
+                with self.guarded(work.kind.name):
+                    self._build_piece(work)
         self.done.live_until_s = _until_s(self.pipeline.gold["demand_live"].current.pieces, 60)
 
     def _build_piece(self, work: gold.Work) -> None:
         pipeline, run = self.pipeline, self.done.run
         table = pipeline.gold[work.kind.name]
-        began_s = time.monotonic()
         held = gold.held(pipeline.silver, pipeline.bronze)
         piece = gold.build(self.engine, pipeline.silver, table, work, run, held)
         failpoint("gold-written")
@@ -252,14 +254,12 @@ class _Run:
         if quality.stops(verdicts):
             table.put_aside(piece, pipeline.tables / "quarantine")
             return
-        self.done.pieces.append((work.kind.name, piece))
         inputs = {name: pipeline.silver[name] for name in gold.OF[work.kind.name]}
         of = lineage.of_piece(self.engine.name, work, inputs, gold.back_s(work.kind, work.from_s))
         lineage.beside(table, run, piece, of, verdicts)
         failpoint("gold-lineage")
         table.publish(self.engine, run, [piece], alone=work.kind is DEMAND_LIVE)
-        seconds = self.done.seconds
-        seconds[work.kind.name] = seconds.get(work.kind.name, 0.0) + time.monotonic() - began_s
+        self.done.pieces.append((work.kind.name, piece))
 
     def _judging(self) -> Judging:
         return Judging(self.engine, self.done.run, int(self.now_s), int(self.now_s) - self.order.wait_s)

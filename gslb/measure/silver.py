@@ -184,7 +184,7 @@ def _judged(source: str, once: Table, facts: Facts) -> Table:
         return queries.verdicts(once, facts.services, facts.edges)
     if source == "deliveries":
         return deliveries.verdicts(once, facts.services, facts.edges)
-    return cuts.trusted(once)
+    return reports.verdicts(once, facts.edges)
 
 
 def _tables(source: str, good: Table, facts: Facts) -> dict[str, Table]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gslb.errors import GslbError
+from gslb.measure.runner import TRUTH
 from gslb.model import records
 
 try:
@@ -50,6 +51,7 @@ _HABITS: Final = {
     "spark.sql.shuffle.partitions": "32",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
     "spark.sql.adaptive.advisoryPartitionSizeInBytes": "32m",
+    "spark.sql.analyzer.maxIterations": "1000",  # what Ibis writes may be deep
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "10000",  # many files are listed without a job
 }
 """What a configuration of ``spark-submit`` goes before."""
@@ -71,13 +73,14 @@ class Spark:
         records.TEXT: "STRING",
         records.WHOLE: "BIGINT",
         records.REAL: "DOUBLE",
-        "truth": "BOOLEAN",
+        TRUTH: "BOOLEAN",
     }
 
     def __init__(self, own: Path, connect: Callable[[Any], Any]) -> None:
         self._own = own
         logging.getLogger("SQLQueryContextLogger").disabled = True  # what fails is told by who asked
         self._session = _session(own)
+        self._planned: tuple[str, Any] = ("", None)
         self.backend = connect(self._session)
 
     def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:
@@ -92,7 +95,7 @@ class Spark:
     def keep(self, name: str, sql: str) -> None:
         """Compute a table, as Parquet that executors write."""
         folder = self._own / name
-        made = self._session.sql(sql)
+        made = self._made(sql)
         made.write.parquet(str(folder))
         self._session.read.schema(made.schema).parquet(str(folder)).createOrReplaceTempView(name)
 
@@ -103,11 +106,11 @@ class Spark:
 
     def write(self, sql: str, folder: Path) -> None:
         """Compute a table as Parquet files in a new folder: executors write them."""
-        self._session.sql(sql).write.parquet(str(folder))
+        self._made(sql).write.parquet(str(folder))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a small table; more than ``spark.driver.maxResultSize`` are refused."""
-        return [tuple(row) for row in self._session.sql(sql).collect()]
+        return [tuple(row) for row in self._made(sql).collect()]
 
     def micros(self, column: str) -> str:
         """What makes microseconds since 1970 of a time."""
@@ -115,12 +118,18 @@ class Spark:
 
     def explain(self, sql: str) -> str:
         """The physical plan as it is before adaptive changes, which add no kind of join but by broadcast."""
-        return str(self._session.sql(f"EXPLAIN {sql}").collect()[0][0])
+        return str(self._made(sql)._jdf.queryExecution().executedPlan().toString())
 
     def close(self) -> None:
         """End the session; its executors end."""
         with contextlib.suppress(*self.errors):
             self._session.stop()
+
+    def _made(self, sql: str) -> Any:
+        """The table, not computed yet. What was explained just now is not analyzed again: that takes Spark seconds."""
+        if self._planned[0] != sql:
+            self._planned = sql, self._session.sql(sql)
+        return self._planned[1]
 
 
 def _session(own: Path) -> Any:

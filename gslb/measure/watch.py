@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -56,7 +57,7 @@ async def watch(
         ready(f"ready measure metrics={metrics_port or 'none'} delivery={delivery_port or 'none'}")
         while not stop.is_set():
             await watching.turn()
-            wait_s = every_s - (clock_s() - settings.wait_s) % every_s
+            wait_s = min(every_s - (clock_s() - settings.wait_s) % every_s, watching.others_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await stop.wait()
@@ -74,6 +75,12 @@ class _Watch:
         self._built_until_s = 0
         self._former = ""
         self._outcome = ""
+
+    @property
+    def others_s(self) -> float:
+        """For how long another process has the lease at least; without end where there is none."""
+        lease = self._lease.lease if self._lease is not None else None
+        return math.inf if lease is None or lease.token else lease.left_ms / 1000 + 0.05
 
     def reply(self, path: str) -> tuple[int, str, bytes]:
         """One page."""

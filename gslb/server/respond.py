@@ -141,14 +141,14 @@ class Responder:
         if at is not None and at.public:
             family, address, _ = at.prefix
             width = 32 if family == 4 else 64
-            cut = max(0, width - at.scope)
+            cut = max(0, width + at.offset - at.scope)
             client = address >> cut
         if not ring.sampled(log.sample, qname, resolver, client):
             return
         families = 2 * (len(source) == 16)
         family, address, length = (0, 0, 0) if at is None else at.prefix
         if at is not None:
-            families |= (family == 6) | 4 * (not at.public)
+            families |= (family == 6) | 4 * (not at.public) | 8 * (at.offset == 16) | 16 * (at.offset == 96)
         log.put(
             time.time_ns() // 1000,
             address,

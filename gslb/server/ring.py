@@ -47,7 +47,8 @@ RECORD: Final = np.dtype(
         ("level", "u1"),
         ("scope", "u1"),
         ("client_length", "u1"),
-        ("families", "u1"),  # bits: 1 the client's prefix is IPv6, 2 the resolver's is, 4 the client is the resolver
+        ("families", "u1"),  # bits: 1 the client's prefix is IPv6, 2 the resolver's is, 4 the client is the resolver;
+        # 8, 16 its IPv4 begins at bit 16 or 96 of an IPv6 address, on which the scope counts
         ("transport", "u1"),  # 0 UDP, 1 TCP
         ("steering", "<u2"),  # likewise, modulo 2¹⁶: which weights decided
     ]

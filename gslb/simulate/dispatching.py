@@ -52,7 +52,7 @@ class Dispatcher:
         self._capacity = np.array([edge.capacity_bps for edge in world.edges], dtype=np.int64)
         self._keys = [GroupKey(SERVICE, view.country, view.region, view.isp) for view in world.views]
         self._view_of = {key: at for at, key in enumerate(self._keys)}
-        self._edge, self._cost = _candidates(world, rules)
+        self._edge, self._cost = candidates(world, rules)
         self._buckets: list[tuple[int, I64]] = []
         self._number = 0
         self._events = events
@@ -133,7 +133,7 @@ def recorded(live: History) -> History:
     return History(times * _BUCKET_S, live.keys, table // np.maximum(parts, 1)[:, None], _BUCKET_S)
 
 
-def _candidates(world: World, rules: DispatchRules) -> tuple[I64, F64]:
+def candidates(world: World, rules: DispatchRules) -> tuple[I64, F64]:
     """The edges of least round-trip time of each view, in the order of edges, and their costs: both (V, n)."""
     rtt_ms = pop_rtt_ms(world)[:, world.pop_of_edge]
     count = min(rules.candidates, len(world.edges))

@@ -323,6 +323,7 @@ def _habits(scenario: Scenario, world: World) -> Habits:
         regional=demand.regional,
         home=_numbered(world, "country"),
         uneven=demand.uneven,
+        uneven_networks=demand.uneven_networks,
         network=_numbered(world, "isp"),
     )
 

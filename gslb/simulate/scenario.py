@@ -30,9 +30,9 @@ LARGEST: Final = "largest"
 class Demand:
     """How people watch: ``sessions`` at once in the mean of a day, of log-normal length (mean ``mean_s``, log-sd
     ``sigma``), at ``rates_bps`` (equally likely), of ``streams`` whose popularity follows Zipf's law with exponent
-    ``zipf``; the part ``regional`` of sessions goes by an order of streams of their country, and rates of streams and
-    of networks differ by the log-sd ``uneven``. ``peak_to_trough`` is of the local day; the run begins at ``start_h``
-    hours UTC."""
+    ``zipf``; the part ``regional`` of sessions goes by an order of streams of their country, and rates of streams
+    and of networks differ by log-sds, ``uneven`` and ``uneven_networks``. ``peak_to_trough`` is of the local day;
+    the run begins at ``start_h`` hours UTC."""
 
     sessions: int = 20_000
     mean_s: int = 600
@@ -44,6 +44,7 @@ class Demand:
     start_h: float = 12.0
     regional: float = 0.0
     uneven: float = 0.0
+    uneven_networks: float = 0.0
 
     @property
     def mean_bps(self) -> float:
@@ -202,6 +203,7 @@ def _made(model: ScenarioModel, path: str, rules: DispatchRules) -> Scenario:
             start_h=demand.start_hour,
             regional=demand.regional,
             uneven=demand.uneven,
+            uneven_networks=demand.uneven_networks,
         ),
         flashes=tuple(
             FlashCrowd(

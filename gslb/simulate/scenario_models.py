@@ -132,7 +132,10 @@ class DemandModel(Model):
         default=0.0, description="part of sessions that go by another order of streams, their country's; default: 0"
     )
     uneven: Annotated[float, fields.number(0, 2)] = Field(
-        default=0.0, description="log-sd by which rates of streams differ, and those of networks; default: 0"
+        default=0.0, description="log-sd by which rates of streams differ; default: 0"
+    )
+    uneven_networks: Annotated[float, fields.number(0, 2)] = Field(
+        default=0.0, description="log-sd by which rates of networks differ; default: 0"
     )
 
 

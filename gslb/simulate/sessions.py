@@ -52,7 +52,8 @@ class Habits:
     """How people watch. ``sessions`` is how many do at once, in the mean of a day (`share` sums to 1);
     ``mean_s`` and ``sigma`` are of the log-normal duration; ``rates_bps`` are equally likely; ``zipf`` is the exponent
     of popularity over ``streams``; ``peak_to_trough`` is of a day, 1 for none; ``start_h`` the UTC hour at second 0.
-    ``uneven`` is the log-sd by which the rates of streams differ, and those of networks, which ``network`` numbers.
+    ``uneven`` is the log-sd by which rates of streams differ, ``uneven_networks`` that of the networks that ``network``
+    numbers.
     ``regional`` is the part of sessions that go by the popularity of their country, which is another order of the same
     streams; ``home`` numbers the country of each row."""
 
@@ -68,6 +69,7 @@ class Habits:
     regional: float = 0.0
     home: I64 | None = None
     uneven: float = 0.0
+    uneven_networks: float = 0.0
     network: I64 | None = None
 
     @property
@@ -113,13 +115,15 @@ class Crowd:
             countries = int(habits.home.max(initial=0)) + 1
             self._orders = np.array([rng.permutation(habits.streams) for _ in range(countries)], dtype=np.int64)
         self._of_stream = self._of_network = np.ones(0)
-        if habits.uneven and habits.network is not None:
+        if (habits.uneven or habits.uneven_networks) and habits.network is not None:
             rng = np.random.default_rng((seed, _UNEVEN))
             weights = (
                 popularity(habits.streams, habits.zipf),
                 np.bincount(habits.network, weights=share).astype(np.float64),
             )
-            self._of_stream, self._of_network = (_factors(weight, habits.uneven, rng) for weight in weights)
+            log_sds = (habits.uneven, habits.uneven_networks)
+            both = zip(weights, log_sds, strict=True)
+            self._of_stream, self._of_network = (_factors(weight, log_sd, rng) for weight, log_sd in both)
         self._mu = np.log(habits.mean_s) - habits.sigma**2 / 2
         self._stands_until_s = -1
         self._patterns: list[tuple[float, F64, int]] = []

@@ -17,6 +17,7 @@ import numpy as np
 
 from gslb.errors import GslbError
 from gslb.model import records
+from gslb.store import footer
 from gslb.store.atomic import replacing
 
 try:
@@ -64,6 +65,7 @@ def write(path: Path, columns: records.Columns, groups: Iterable[Mapping[str, An
             compression="zstd",
             compression_level=1,
             use_dictionary=[name for name, kind in columns.items() if kind == records.TEXT or name in _FEW],
+            write_statistics=["time"],
             store_schema=False,
         )
         try:
@@ -135,12 +137,14 @@ def segments(log: Path, found: Mapping[str, int], from_us: int = 0, until_us: in
     return sorted(kept, key=lambda segment: (segment.first_us, segment.path.name))
 
 
-def last(log: Path, count: int, wanted: Wanted) -> list[dict[str, Any]]:
-    """The last ``count`` records that are wanted, of whichever server, by their time. Raises `GslbError`."""
+def last(log: Path, count: int, wanted: Wanted, found: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
+    """The last ``count`` records that are wanted, of whichever server, by their time; of these segments alone, where
+    they are given, as `names` gives them. Raises `GslbError`."""
     kept: list[dict[str, Any]] = []
     if not count:
         return kept
-    for name, written_us in sorted(names(log).items(), key=lambda item: item[1], reverse=True):
+    found = names(log) if found is None else found
+    for name, written_us in sorted(found.items(), key=lambda item: item[1], reverse=True):
         if len(kept) >= count and (not kept or written_us < _us(kept[0]["time"])):
             break
         for segment in segments(log, {name: written_us}):
@@ -151,16 +155,15 @@ def last(log: Path, count: int, wanted: Wanted) -> list[dict[str, Any]]:
 
 def _segment(path: Path) -> Segment:
     with _refused(path):
-        told = pq.read_metadata(path)
-        had = told.schema.to_arrow_schema()
+        had = pq.read_schema(path)
         if lacking := [field.name for field in schema(records.QUERIES) if _kind(had, field.name) != field.type]:
             raise ValueError(f"no such columns: {', '.join(lacking)}")
-        at = had.get_field_index("time")
-        spans = [told.row_group(group).column(at).statistics for group in range(told.num_row_groups)]
-        if not all(span is not None and span.has_min_max for span in spans):
+        groups = footer.of_file(path)
+        spans = [group.chunk("time").span for group in groups]
+        if None in spans:
             raise ValueError("it does not tell the times of its records")
-        firsts, lasts = [_us(span.min) for span in spans], [_us(span.max) for span in spans]
-    return Segment(path, min(firsts, default=0), max(lasts, default=0), told.num_rows)
+        firsts, lasts = zip(*filter(None, spans), strict=True) if spans else ((0,), (0,))
+    return Segment(path, min(firsts), max(lasts), sum(group.rows for group in groups))
 
 
 def _kind(had: Any, name: str) -> Any:
@@ -229,6 +232,6 @@ def _refused(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (GslbError, pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise GslbError(f"{path}: not a segment of the query log: {reason[:200]}") from None

@@ -31,11 +31,6 @@ def bad(judged: Table, most: int) -> Table:
     return judged.filter(judged.reject != "").limit(most)
 
 
-def trusted(table: Table) -> Table:
-    """Rows of which none is rejected, with the column ``reject``."""
-    return table.mutate(reject=ibis.literal(""))
-
-
 def by_reject(judged: Table) -> Table:
     """How many rows (``rows``) have each ``reject``."""
     return judged.group_by("reject").agg(rows=judged.count())

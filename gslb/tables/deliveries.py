@@ -8,9 +8,9 @@ import ibis
 
 from gslb.model import records
 from gslb.tables.places import located
-from gslb.tables.queries import FIRST_TIME_S
+from gslb.tables.queries import FIRST_TIME_S, MAX_AHEAD_S
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, net_mask, one_of_each, shaped, split
+from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, one_of_each, shaped, split, uncut
 
 REASONS: Final = ("null", "time", "client", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
@@ -27,11 +27,15 @@ def verdicts(deliveries: Table, services: Table, edges: Table) -> Table:
     rows = deliveries.left_join(hosts, deliveries.service == hosts.host)
     rows = rows.left_join(ids, rows.edge == ids.known_edge)
     null = ibis.or_(*(rows[name].isnull() for name in records.DELIVERIES))
-    time = (rows.minute_s < FIRST_TIME_S) | (rows.minute_s % MINUTE_S != 0) | (rows.minute_s > rows.received_s)
+    time = (
+        (rows.minute_s < FIRST_TIME_S)
+        | (rows.minute_s % MINUTE_S != 0)
+        | (rows.minute_s > rows.received_s + MAX_AHEAD_S)
+    )
     number = ibis.or_(
         rows["bytes"] < 0, rows["bytes"] > _MAX_BYTES, rows.sessions_started < 0, rows.sessions_started > 1 << 40
     )
-    tests = (null, time, _wrong(rows), number, rows.known_service.isnull(), rows.known_edge.isnull())
+    tests = (null, time, uncut(rows, CLIENT), number, rows.known_service.isnull(), rows.known_edge.isnull())
     return rows.select(*records.DELIVERIES, reject=ibis.cases(*zip(tests, REASONS, strict=True), else_=""))
 
 
@@ -43,7 +47,8 @@ def deduplicated(deliveries: Table) -> Table:
 
 
 def delivered(deliveries: Table, places: Table, services: Table) -> Table:
-    """`DELIVERED`: bytes by minute, edge, service and view, of rows each once. Rows of no known service are left out."""
+    """`DELIVERED`: bytes by minute, edge, service and view, of rows that are there once each. Those of no known service
+    are left out."""
     hosts = _services_of(deliveries, services).select("host", own="service")
     named = deliveries.join(hosts, deliveries.service == hosts.host)
     named = named.select("minute_s", "edge", *CLIENT, "bytes", "sessions_started", service="own")
@@ -72,12 +77,3 @@ def _services_of(deliveries: Table, services: Table) -> Table:
     found = ups.join(points, "suffix")
     found = found.filter((found.up > 0) | (found.kind == 1))
     return one_of_each(found, ["host"], [found.up, found.kind, found.service]).select("host", "service")
-
-
-def _wrong(rows: Table) -> ibis.ir.BooleanValue:
-    """Whether the columns of a client are no network."""
-    family, net, length = (rows[name] for name in CLIENT)
-    none = (family == 0) & (net == 0) & (length == 0)
-    v4 = (family == 4) & (length <= 32) & (net >= 0) & (net <= 0xFFFFFFFF)
-    v6 = (family == 6) & (length <= 64)
-    return ~(none | ((v4 | v6) & (length >= 0) & ((net & net_mask(family, length)) == net)))

@@ -16,7 +16,7 @@ from gslb.model import records
 from gslb.tables import cuts, inference
 from gslb.tables.inference import GROUP, LOOKBACK_S
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import shaped, start_s
+from gslb.tables.shaping import Kept, shaped, start_s
 
 __all__ = ["LOOKBACK_S", "demand"]
 
@@ -24,10 +24,20 @@ MIXED_FROM: Final = 0.001
 """Where less than this part of a group is inferred it counts as delivered, and the other way round."""
 
 
-def demand(asked: Table, delivered: Table, load: Table, *, bucket_s: int, from_s: int, until_s: int) -> Table:
+def demand(
+    asked: Table,
+    delivered: Table,
+    load: Table,
+    *,
+    bucket_s: int,
+    from_s: int,
+    until_s: int,
+    kept: Kept,
+) -> Table:
     """`DEMAND` in buckets of ``bucket_s`` (a part of 300) that begin in [from_s, until_s), seconds since 1970.
 
-    The tables are `ASKED`, `DELIVERED` and `LOAD`, and reach `LOOKBACK_S` before ``from_s``. There is a row for each
+    The tables are `ASKED`, `DELIVERED` and `LOAD`, and reach `LOOKBACK_S` before ``from_s``. ``kept`` computes a table
+    that is used several times: without it the work doubles with each round of fitting. There is a row for each
     group that asked for something. What an edge reported in minutes without a delivery log is spread over the groups
     that it is taken to have served; load of an edge that nobody was sent to is no demand.
 
@@ -39,8 +49,8 @@ def demand(asked: Table, delivered: Table, load: Table, *, bucket_s: int, from_s
     asked, delivered, load = (
         cuts.between(table, "minute_s", first_s - LOOKBACK_S, until_s) for table in (asked, delivered, load)
     )
-    edges = inference.carried(asked, delivered, load)
-    shares = inference.shares(asked, delivered, load, edges, first_s=first_s, until_s=until_s)
+    edges = kept(inference.carried(asked, delivered, load))
+    shares = inference.shares(asked, delivered, load, edges, first_s=first_s, until_s=until_s, kept=kept)
     known = delivered.filter(delivered.minute_s >= from_s)
     known = known.group_by(*GROUP, start_s=start_s(known.minute_s, bucket_s)).agg(
         bits=known["bytes"].sum().cast("float64") * 8.0, sessions_started=known.sessions_started.sum()

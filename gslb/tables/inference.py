@@ -17,7 +17,7 @@ import ibis
 
 from gslb.model import records
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import start_s
+from gslb.tables.shaping import Kept, start_s
 
 LOOKBACK_S: Final = 3600
 """How long before the first bucket tables must reach."""
@@ -41,8 +41,9 @@ _LARGE: Final = 2e-4  # of all demand: such a group is large
 _LEAST: Final = 0.02  # of a group's demand is with edges without a log, at least
 _NOISE: Final = 0.08  # of a group's demand, as questions tell it: what is left of it is known no better
 _WORTH: Final = 1000.0  # questions by which what a question is worth is drawn to what it is elsewhere
+_WORTH_HERE: Final = 500.0
 _WORTH_RANGE: Final = 4.0
-_DOUBT: Final = 1.15  # an ISP's demand that is as much more or less than polled says nothing: so much is chance
+_DOUBT: Final = 1.35  # an ISP's demand that is as much more or less than polled says nothing: so much is chance
 _ROUNDS: Final = 6
 
 
@@ -94,7 +95,9 @@ def carried(asked: Table, delivered: Table, load: Table) -> Table:
     )
 
 
-def shares(asked: Table, delivered: Table, load: Table, edges: Table, *, first_s: int, until_s: int) -> Table:
+def shares(
+    asked: Table, delivered: Table, load: Table, edges: Table, *, first_s: int, until_s: int, kept: Kept
+) -> Table:
     """Of edges without a delivery log (``edges`` of `carried`) in slices from ``first_s`` on, by ``slice_s, edge``: the
     ``share`` of each group in what it carried, and the ``trust`` in it."""
     span = (first_s, until_s)
@@ -105,11 +108,11 @@ def shares(asked: Table, delivered: Table, load: Table, edges: Table, *, first_s
     totals = slices.group_by("slice_s").agg(total=(slices.missing + slices.delivered).sum())
     missing = slices.filter(slices.missing > 0).select("slice_s", "edge", "missing")
     sent = delivered.mutate(slice_s=start_s(delivered.minute_s, records.SLICE_S), bits=delivered["bytes"] * 8.0)
-    own = _own(sent, missing, span)
+    own = kept(_own(sent, missing, span))
     others = missing.anti_join(own, ["slice_s", "edge"])
-    polled = polls(asked, load, _worth(asked, sent, edges, span), totals, span)
+    polled = kept(polls(asked, load, kept(_worth(asked, sent, edges, span)), totals, span))
     rest = _rest(polled, sent, own, missing, first_s)
-    fitted = _fitted(_beginning(asked, polled, others, span), rest)
+    fitted = _fitted(_beginning(asked, polled, others, span), rest, kept)
     return own.select("slice_s", "edge", *GROUP, "share", trust=ibis.literal(RECENT)).union(fitted)
 
 
@@ -130,9 +133,9 @@ def polls(asked: Table, load: Table, worth: Table, totals: Table, span: tuple[in
     )
     rows = rows.left_join(worth, ["slice_s", "service", "country", "isp"])
     rows = rows.drop(*(name for name in rows.columns if name.endswith("_right")))
-    country, service = _over("country"), _over("service", "country")
-    isp = _over("country", "isp")
+    country, service, isp = _over("country"), _over("service", "country"), _over("country", "isp")
     of_service = rows.service_worth.max().over(_over("service")).fill_null(1.0)
+    of_service *= rows.here_worth.max().over(service).fill_null(1.0)
     of_isp = rows.isp_worth.max().over(isp).fill_null(1.0)
     seen = ibis.least(rows.isp_ecs.max().over(isp).fill_null(0.0) / rows.ecs.sum().over(isp).nullif(0.0), 1.0)
     rows = rows.mutate(worth=of_service * _beyond_doubt(of_isp ** seen.fill_null(0.0)))
@@ -147,46 +150,55 @@ def polls(asked: Table, load: Table, worth: Table, totals: Table, span: tuple[in
     view = _over("country", "region", "isp")
     usual = rows.poll.sum().over(service) / rows.poll.sum().over(country)
     rows = rows.mutate(
-        level=rows.worth * (rows.poll + _SERVICES * usual)
+        level=rows.worth
+        * (rows.poll + _SERVICES * usual)
         * (rows.poll.sum().over(view) / (rows.poll.sum().over(view) + _SERVICES))
         * rows.trend
     )
     rows = rows.join(totals, "slice_s")
-    return rows.select("slice_s", *GROUP, "worth", polled="ecs", demand=rows.level * rows.total / rows.level.sum().over(_over()))
+    return rows.select(
+        "slice_s", *GROUP, "worth", polled="ecs", demand=rows.level * rows.total / rows.level.sum().over(_over())
+    )
 
 
 def _worth(asked: Table, sent: Table, edges: Table, span: tuple[int, int]) -> Table:
     """What a question is worth, as edges with a log tell of the last hour: bits delivered for each question with Client
-    Subnet. By slice, service, country and ISP: ``service_worth`` of the service against all; ``isp_worth`` of the ISP
-    against what its services make of it, by ``isp_ecs`` questions."""
+    Subnet. By slice, service, country and ISP: ``service_worth`` of the service against all, ``here_worth`` of it in
+    the country against everywhere; ``isp_worth`` of the ISP against what its services make of it, by ``isp_ecs``
+    questions."""
     key = ("slice_s", "service", "country", "isp")
     heard = asked.filter(asked.ecs == 1).semi_join(edges.filter(edges.delivered_bits > 0), ["edge", "minute_s"])
     heard = heard.mutate(slice_s=start_s(heard.minute_s, records.SLICE_S))
     heard = heard.group_by(*key).agg(ecs=heard.questions.sum().cast("float64"))
     bits = sent.group_by(*key).agg(bits=sent.bits.sum().cast("float64"))
     zero = ibis.literal(0.0)
-    rows = ibis.union(
-        heard.select(*key, "ecs", bits=zero), bits.select(*key, ecs=zero, bits="bits")
-    )
+    rows = ibis.union(heard.select(*key, "ecs", bits=zero), bits.select(*key, ecs=zero, bits="bits"))
     rows = _lagged(rows, span, _LAGS)
     rows = rows.group_by(*key).agg(ecs=rows.ecs.sum(), bits=rows.bits.sum())
     service, isp = _over("service"), _over("country", "isp")
     a_question = rows.bits.sum().over(_over()) / rows.ecs.sum().over(_over()).nullif(0.0)
     rows = rows.mutate(a_question=a_question)
     rows = rows.mutate(
-        service_worth=(rows.bits.sum().over(service) / rows.a_question + _WORTH) / (rows.ecs.sum().over(service) + _WORTH)
+        service_worth=(rows.bits.sum().over(service) / rows.a_question + _WORTH)
+        / (rows.ecs.sum().over(service) + _WORTH)
     )
-    rows = rows.mutate(usual=rows.ecs * rows.service_worth)
+    rows = rows.mutate(usual=rows.ecs * rows.service_worth, bits=rows.bits / rows.a_question)
+    country, here = _over("country"), _over("service", "country")
+    # Against other services of the country: whether its viewers are sent to edges with a log is the same for all.
+    level = (rows.bits.sum().over(country) / rows.usual.sum().over(country).nullif(0.0)).nullif(0.0)
+    here_worth = (rows.bits.sum().over(here) / level + _WORTH_HERE) / (rows.usual.sum().over(here) + _WORTH_HERE)
+    rows = rows.mutate(here_worth=here_worth.fill_null(1.0).clip(1.0 / _WORTH_RANGE, _WORTH_RANGE))
+    rows = rows.mutate(usual=rows.usual * rows.here_worth)
     rows = rows.mutate(
-        isp_worth=(rows.bits.sum().over(isp) / rows.a_question + _WORTH) / (rows.usual.sum().over(isp) + _WORTH),
+        isp_worth=(rows.bits.sum().over(isp) + _WORTH) / (rows.usual.sum().over(isp) + _WORTH),
         isp_ecs=rows.ecs.sum().over(isp),
     )
     isp_worth = rows.isp_worth.clip(1.0 / _WORTH_RANGE, _WORTH_RANGE)
-    return rows.select(*key, "service_worth", "isp_ecs", isp_worth=isp_worth)
+    return rows.select(*key, "service_worth", "here_worth", "isp_ecs", isp_worth=isp_worth)
 
 
 def _again(asked: Table, load: Table) -> Table:
-    """Who asks a second time because his edge died, to be taken off: those who were there, in the slice of its death."""
+    """Who asks again because his edge died, to be taken off: those who were there, in the slice of its death."""
     rows = load.group_by("edge", slice_s=start_s(load.minute_s, records.SLICE_S)).agg(
         mean=load.load_bps.mean(), least=load.load_bps.min(), down=load.down.sum()
     )
@@ -286,21 +298,36 @@ def _beginning(asked: Table, polled: Table, edges: Table, span: tuple[int, int])
     return found.filter(found.guess > 0)
 
 
-def _fitted(beginning: Table, rest: Table) -> Table:
-    """Shares that fit what is left of groups as nearly as they can, and what edges carried exactly."""
-    rows = beginning.join(rest, ["slice_s", *GROUP])
-    group, edge, isp = _over(*GROUP), _over("edge"), _over("country", "isp")
-    rows = rows.mutate(bits=rows.guess * rows.missing / rows.guess.sum().over(edge))
+def _fitted(beginning: Table, rest: Table, kept: Kept) -> Table:
+    """Shares that fit what is left of groups as nearly as they can, and what edges carried exactly.
+
+    What an edge delivers to a group is its guess by a factor of the edge, ``x``, and one of the group, ``y``: so only
+    factors change from round to round, and groups go by numbers.
+    """
+    rest = kept(rest.mutate(group=ibis.row_number().over(group_by="slice_s", order_by=list(GROUP))))
+    rows = beginning.join(rest, ["slice_s", *GROUP]).select("slice_s", "edge", "group", "guess", "missing")
+    rows = kept(rows)
+    groups = rest.drop("service", "region", "trust").mutate(y=ibis.literal(1.0))
+    edges = kept(rows.group_by("slice_s", "edge").agg(x=rows.missing.max() / rows.guess.sum()))
     for _ in range(_ROUNDS):
-        level = ((rows.isp_sent + rows.bits.sum().over(isp)) / rows.isp_demand.nullif(0.0)).fill_null(1.0)
-        rows = rows.mutate(all=rows.demand * _beyond_doubt(level))
-        rows = rows.mutate(rest=ibis.greatest(rows["all"] - rows.sent, _LEAST * rows["all"]))
-        firm = rows.rest**2 / (rows.rest**2 + (_NOISE * rows["all"]) ** 2).nullif(0.0)
-        change = (rows.rest / rows.bits.sum().over(group).nullif(0.0)) ** firm
-        rows = rows.mutate(bits=rows.bits * change.fill_null(1.0))
-        rows = rows.mutate(bits=rows.bits * rows.missing / rows.bits.sum().over(edge).nullif(0.0))
-    rows = rows.mutate(share=rows.bits / rows.missing)
-    return rows.filter(rows.share > 0).select("slice_s", "edge", *GROUP, "share", "trust")
+        each = rows.join(edges, ["slice_s", "edge"])
+        fitted = each.group_by("slice_s", "group").agg(bits=(each.guess * each.x).sum())
+        found = groups.join(fitted, ["slice_s", "group"])
+        found = found.mutate(bits=found.bits * found.y)
+        level = (found.isp_sent + found.bits.sum().over(_over("country", "isp"))) / found.isp_demand.nullif(0.0)
+        found = found.mutate(all=found.demand * _beyond_doubt(level.fill_null(1.0)))
+        found = found.mutate(rest=ibis.greatest(found["all"] - found.sent, _LEAST * found["all"]))
+        firm = found.rest**2 / (found.rest**2 + (_NOISE * found["all"]) ** 2).nullif(0.0)
+        change = (found.rest / found.bits.nullif(0.0)) ** firm
+        found = found.mutate(y=found.y * change.fill_null(1.0))
+        groups = kept(found.select(*groups.columns))
+        each = rows.join(groups, ["slice_s", "group"])
+        edges = each.group_by("slice_s", "edge").agg(x=each.missing.max() / (each.guess * each.y).sum().nullif(0.0))
+        edges = kept(edges)
+    found = rows.join(edges, ["slice_s", "edge"]).join(groups.select("slice_s", "group", "y"), ["slice_s", "group"])
+    found = found.mutate(share=found.guess * found.x * found.y / found.missing)
+    found = found.filter(found.share > 0).join(rest.select("slice_s", "group", *GROUP, "trust"), ["slice_s", "group"])
+    return found.select("slice_s", "edge", *GROUP, "share", "trust")
 
 
 def _lagged(rows: Table, span: tuple[int, int], lags: int) -> Table:
@@ -314,8 +341,8 @@ def _faded(rows: Table, lags: int) -> Table:
     """Each row once for its own slice and each of those after it, ``lag_s`` later, with a ``weight`` that fades."""
     rows = rows.mutate(lag_s=ibis.array([lag * records.SLICE_S for lag in range(lags)]).unnest())
     rows = rows.mutate(lag_s=rows.lag_s.cast("int64"))
-    # Who came in the same slice has watched for half of it in the mean.
-    fading = ibis.ifelse(rows.lag_s == 0, _NEW, (rows.lag_s / -_FADE_S).exp())
+    # Who came in the same slice has watched for half of it in the mean. Whole numbers would be divided as decimals.
+    fading = ibis.ifelse(rows.lag_s == 0, _NEW, (rows.lag_s.cast("float64") / -_FADE_S).exp())
     return rows.mutate(slice_s=rows.slice_s + rows.lag_s, weight=fading)
 
 

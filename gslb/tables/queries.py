@@ -13,7 +13,7 @@ import ibis
 from gslb.model import records
 from gslb.tables.places import located
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, MINUTE_S, RESOLVER, bit, instant, one_of_each, shaped, split, start_of
+from gslb.tables.shaping import CLIENT, MINUTE_S, RESOLVER, bit, instant, one_of_each, shaped, split, start_of, uncut
 
 REASONS: Final = ("null", "time", "identity", "client", "resolver", "view", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
@@ -53,7 +53,7 @@ def verdicts(queries: Table, services: Table, edges: Table, *, now_s: int | None
     number = ibis.or_(*((rows[name] < low) | (rows[name] > high) for name, (low, high) in _LIMITS.items()))
     service = (rows.service != "") & rows.known_service.isnull()
     edge = (rows.edge != "") & (rows.known_edge.isnull() | (rows.service == ""))
-    tests = (null, time, identity, _wrong(rows, CLIENT), _wrong(rows, RESOLVER), view, number, service, edge)
+    tests = (null, time, identity, uncut(rows, CLIENT), uncut(rows, RESOLVER), view, number, service, edge)
     reject = ibis.cases(*zip(tests, REASONS, strict=True), else_="")
     return rows.select(*records.QUERIES, reject=reject)
 
@@ -129,12 +129,3 @@ def _ones(bits: Any) -> Any:
     pairs = bits - ((bits >> ibis.literal(1, "int32")) & 0x55)
     fours = (pairs & 0x33) + ((pairs >> ibis.literal(2, "int32")) & 0x33)
     return (fours + (fours >> ibis.literal(4, "int32"))) & 0xF
-
-
-def _wrong(rows: Table, network: tuple[str, str, str]) -> ibis.ir.BooleanValue:
-    """Whether three columns are no network as a query log may hold it: the last 8 bits that any could have are cut."""
-    family, net, length = (rows[name] for name in network)
-    none = (family == 0) & (net == 0) & (length == 0)
-    v4 = (family == 4) & (length <= 24) & (net >= 0) & (net <= 0xFFFFFFFF)
-    v6 = (family == 6) & (length <= 56)
-    return ~(none | ((v4 | v6) & (length >= 0) & ((net & 0xFF) == 0)))

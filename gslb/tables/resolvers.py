@@ -8,7 +8,7 @@ import ibis
 
 from gslb.model import records
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, RESOLVER, VIEW, one_of_each, shaped
+from gslb.tables.shaping import CLIENT, RESOLVER, VIEW, one_of_each, shaped, split
 
 MIN_QUESTIONS: Final = 100
 """Of a resolver in an hour: of fewer nothing is learned."""
@@ -23,25 +23,26 @@ def resolvers(behind: Table, hour_s: int, *, min_questions: int = MIN_QUESTIONS,
     resolver add up to 1 at most; views of which nothing is known are left out.
     """
     rows = behind.filter(behind.slice_s >= hour_s, behind.slice_s < hour_s + records.HOUR_S)
-    clients = rows.group_by(*RESOLVER, *CLIENT, *VIEW).agg(questions=rows.questions.sum())
+    rows = rows.mutate(view=rows.country + "|" + rows.region + "|" + rows.isp)
+    # a client that moved between views within the hour counts for one of them
+    clients = rows.group_by(*RESOLVER, *CLIENT).agg(questions=rows.questions.sum(), view=rows["view"].max())
     totals = clients.group_by(*RESOLVER).agg(total=clients.questions.sum())
     totals = totals.filter(totals.total >= min_questions)
-    known = clients.filter((clients.country != "") | (clients.isp != ""))
-    views = known.group_by(*RESOLVER, *VIEW).agg(view_questions=known.questions.sum())
+    known = clients.filter(clients["view"] != "||")
+    views = known.group_by(*RESOLVER, "view").agg(of_view=known.questions.sum(), most=known.questions.max())
     heard = views.join(totals, RESOLVER)
-    heard = heard.mutate(share=heard.view_questions.cast("float64") / heard.total.cast("float64"))
-    heard = heard.filter(heard.share >= min_share)
-    # a client that moved between views within the hour stands for the one it asked from most
-    once = one_of_each(known, [*RESOLVER, *CLIENT], [known.questions.desc(), *(known[name] for name in VIEW)])
-    most = one_of_each(once, [*RESOLVER, *VIEW], [once.questions.desc(), *(once[name] for name in CLIENT)])
-    found = heard.join(most.drop("questions"), [*RESOLVER, *VIEW])
+    heard = heard.mutate(share=heard.of_view.cast("float64") / heard.total.cast("float64"))
+    heard = heard.filter(heard.share >= min_share).rename(questions="most").drop("total")
+    first = known.join(heard, [*RESOLVER, "view", "questions"])
+    found = one_of_each(first, [*RESOLVER, "view"], [first[name] for name in CLIENT])
+    parts = split(found["view"], "|")
     found = found.select(
-        *VIEW,
         hour=ibis.literal(hour_s, "int64").as_timestamp("s"),
         resolver_prefix=prefix_text(*(found[name] for name in RESOLVER)),
         client_prefix=prefix_text(*(found[name] for name in CLIENT)),
+        **{name: parts[at] for at, name in enumerate(VIEW)},
         share=found.share,
-        questions=found.view_questions,
+        questions=found.of_view,
     )
     return shaped(found, records.RESOLVERS)
 

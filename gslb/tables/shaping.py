@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,6 +18,9 @@ TIME: Final = dt.Timestamp(timezone="UTC", scale=6)
 CLIENT: Final = ("client_family", "client_net", "client_len")
 RESOLVER: Final = ("resolver_family", "resolver_net", "resolver_len")
 VIEW: Final = ("country", "region", "isp")
+
+Kept = Callable[[Table], Table]
+"""What makes of a table that is used more than once one that is computed once, as `Engine.kept` does."""
 
 
 def shaped(table: Table, columns: records.Columns) -> Table:
@@ -62,3 +65,13 @@ def net_mask(family: Any, length: Any) -> Any:
     host_bits = ibis.ifelse(family == 4, 32, 64) - length
     mask = -bit(ibis.greatest(ibis.least(host_bits, 62), 0))
     return ibis.cases((host_bits == 63, mask * 2), (host_bits > 63, length * 0), else_=mask)
+
+
+def uncut(rows: Table, network: Sequence[str]) -> Any:
+    """Whether three columns are no network as logs may hold it: at most /24 and /56, so that in both families the last
+    8 bits of the address are none."""
+    family, net, length = (rows[name] for name in network)
+    none = (family == 0) & (net == 0) & (length == 0)
+    v4 = (family == 4) & (length <= 24) & (net >= 0) & (net <= 0xFFFFFFFF)
+    v6 = (family == 6) & (length <= 56)
+    return ~(none | ((v4 | v6) & (length >= 0) & ((net & 0xFF) == 0)))

@@ -46,6 +46,7 @@ def digest() -> str:
     return total.hexdigest()
 
 
+@pytest.mark.no_cover
 def test_two_processes_give_the_same_answers() -> None:
     """Whatever the interpreter's own hashing is seeded with."""
     script = "from importlib import util; import sys\n" \
@@ -88,6 +89,7 @@ def test_a_and_aaaa_agree_where_the_edge_serves_both(net: World, name: bytes) ->
             assert four == six or not net.catalog.edges[four].rr6_count or not net.catalog.edges[six].rr4_count
 
 
+@pytest.mark.no_cover
 def test_scope_is_the_same_for_a_and_aaaa_and_in_every_state(net: World) -> None:
     reports = {
         edge: Report(edge, 1, 1, 5000, health4=health, health6="down") for edge, health in

@@ -63,6 +63,7 @@ def ask_worlds(small: Small, data: st.DataObject, ends: set[str]) -> None:
                     ends.add("truncated")
 
 
+@pytest.mark.no_cover
 def test_worlds() -> None:
     """Small worlds in any state; that the compiled path comes to every kind of answer there."""
     ends = set[str]()
@@ -86,6 +87,7 @@ def test_many_worlds(small: Small, data: st.DataObject) -> None:
     ask_worlds(small, data, set())
 
 
+@pytest.mark.no_cover
 @settings(derandomize=True, deadline=None, max_examples=examples(1600))
 @given(questions(NETWORK), sources, times_s, draws)
 def test_questions(both: World, packet: bytes, source: bytes, now_s: int, draw: int) -> None:

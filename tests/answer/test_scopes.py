@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from itertools import combinations
 
+import pytest
 from gslbtest.network import EDGES, ISPS
 from gslbtest.packets import asks, edns, subnet
 from gslbtest.world import World, world
@@ -78,6 +79,7 @@ facts = st.lists(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(facts, st.lists(prefixes4() | clients6(), min_size=2, max_size=14, unique=True), st.sampled_from(SERVICES))
 def test_answers_under_overlapping_scopes_are_equal(rows: list[tuple[str, str]], asked: list[str], name: str) -> None:

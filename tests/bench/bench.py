@@ -33,6 +33,7 @@ import sockets
 import solver
 import static
 import swap
+import truth
 import work
 import workers
 import world
@@ -56,7 +57,7 @@ DISPATCH: dict[str, Part] = {"solver": solver.measure, "world": world.measure}
 """The parts of docs/dispatch.md; the folder is theirs to use."""
 LOG: dict[str, Part] = {"log": querylog.measure}
 """The part of docs/querylog.md; it takes the same folder as those of `QUERIES`."""
-MEASURE: dict[str, Part] = {"hour": hour.measure, "day": hour.day}
+MEASURE: dict[str, Part] = {"hour": hour.measure, "day": hour.day, "truth": truth.measure}
 """The parts of docs/pipeline.md; the folder is theirs to use."""
 PARTS = QUERIES | DISPATCH | LOG | MEASURE
 

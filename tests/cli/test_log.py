@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gslbtest.process import SOON_S, command
 
 from gslb.cli import log as verbs
 from gslb.cli.show_log import as_data, line
+from gslb.store import querylog
 
 S_US = 1_000_000
 LINES = [
@@ -152,9 +154,30 @@ def test_following(gslb: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (done.code, seqs(done.out)) == (0, [22, 23, 25])
 
 
+def test_what_lands_while_the_last_are_looked_for(gslb: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is shown once, by whoever follows; and what is shown is not kept back while nothing new comes."""
+    last, flushed, turns = querylog.last, list[int](), iter([False, True])
+
+    def late(*asked: Any) -> list[dict[str, Any]]:
+        segment(folder, "b-23", [{"seq": 23, "time": T_US + 23 * S_US}])
+        return last(*asked)
+
+    def sleep(_: float) -> None:
+        assert flushed
+        flushed.clear()
+        if next(turns):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(querylog, "last", late)
+    monkeypatch.setattr(verbs.time, "sleep", sleep)
+    monkeypatch.setattr(sys.stdout, "flush", lambda: flushed.append(1))
+    done = gslb("log", "tail", "-n", "2", "-f", "--json")
+    assert seqs(done.out) == [21, 22, 23]
+
+
 def test_a_reader_that_has_enough(folder: Path) -> None:
     """As with `| head -1`: no traceback."""
-    rows = [{"seq": seq, "time": T_US + seq * S_US} for seq in range(1, 20_000)]
+    rows = [{"seq": seq, "time": T_US + seq * S_US} for seq in range(1, 6_000)]
     segment(folder, "c-1", rows)
     line = [command("gslb"), "log", "query", "--log", str(folder)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -18,12 +18,14 @@ from gslb.dispatch.keeping import PLANS, ROUNDS, Keeper, read_plan, text_of
 from gslb.dispatch.link import linked
 from gslb.dispatch.metrics import Told, exposition
 from gslb.dispatch.rounds import FAILED, PUBLISHED, STANDBY, Done, version_at
-from gslb.dispatch.settings import Settings, UsageError, load
+from gslb.dispatch.settings import Settings, load
 from gslb.dispatch.solver import check_installed
 from gslb.errors import ConfigErrors, GslbError
 from gslb.model.plan import PLAN_SUM, Plan, PlannedEdge, PlanRow
 from gslb.model.report import StoreState
 from gslb.plan.published import is_version
+from gslb.store.page import serving
+from gslb.store.settings import UsageError
 
 NOWHERE = Path("/nonexistent/dispatch.toml")
 HALF = PLAN_SUM // 2
@@ -154,9 +156,7 @@ def test_metrics_before_the_first_plan_and_of_failures() -> None:
 )
 def test_pages(last: Done | None, path: str, code: int, text: str) -> None:
     told = Told(last=last)
-    found, _, body = page.reply(path, told)
-    assert (found, body.decode()) == (code, text)
-    with page.serving(("127.0.0.1", 0), lambda: told) as port:
+    with serving(("127.0.0.1", 0), lambda path: page.reply(path, told)) as port:
         asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         asked.request("GET", path)
         reply = asked.getresponse()
@@ -165,13 +165,16 @@ def test_pages(last: Done | None, path: str, code: int, text: str) -> None:
 
 
 def test_a_port_that_is_taken_is_told() -> None:
+    def nothing(path: str) -> tuple[int, str, bytes]:
+        raise AssertionError(path)
+
     with (
-        page.serving(("127.0.0.1", 0), Told) as port,
+        serving(("127.0.0.1", 0), nothing) as port,
         pytest.raises(GslbError, match=f"127.0.0.1 port {port}: metrics cannot be told there"),
-        page.serving(("127.0.0.1", port), Told),
+        serving(("127.0.0.1", port), nothing),
     ):
         raise AssertionError
-    with page.serving(None, Told) as port:
+    with serving(None, nothing) as port:
         assert port == 0
 
 

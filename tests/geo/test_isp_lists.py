@@ -50,6 +50,7 @@ def isp_at(geography: Geography, address: ipaddress.IPv4Address | ipaddress.IPv6
     return geography.views.view(row).isp
 
 
+@pytest.mark.no_cover
 def test_every_prefix_belongs_to_its_isp(lists: Lists, layers: Layers) -> None:
     findings = Findings()
     geography = merge(layers, findings)

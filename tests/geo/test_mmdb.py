@@ -74,6 +74,7 @@ def sources(path: Path) -> dict[ipaddress.IPv6Network, dict[str, Any]]:
     return found
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("name", "source", "expected"),
     [
@@ -542,6 +543,7 @@ def test_every_truncation_is_refused_or_changes_nothing(mmdb_writer: Any, tmp_pa
         assert (facts, len(errors)) == (None, 1)
 
 
+@pytest.mark.no_cover
 def test_flipped_bytes_never_raise(mmdb_writer: Any, tmp_path: Path) -> None:
     writer = mmdb_writer(record_size=24)
     for number in range(30):

@@ -130,6 +130,7 @@ def test_tail_length(address: str, length: int) -> None:
     assert special.tail_length(number >> 64, number & (1 << 64) - 1) == length
 
 
+@pytest.mark.no_cover
 def test_tail_length_is_the_longest_block_of_one_kind() -> None:
     """Against counting: the shortest length at which the block around an address holds nothing of another block."""
     carved = {

@@ -221,6 +221,7 @@ prefix_texts = st.builds(
 layer_rows = st.dictionaries(prefix_texts, st.sampled_from(FACTS), max_size=10).map(lambda rows: list(rows.items()))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=examples(400), deadline=None, derandomize=True)
 @given(st.tuples(layer_rows, layer_rows, layer_rows, layer_rows), st.lists(prefix_texts, max_size=10))
 def test_every_prefix_gets_what_the_rules_say(rows: tuple[Rows, Rows, Rows, Rows], probes: list[str]) -> None:

@@ -234,6 +234,7 @@ overrides = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.no_cover
 @settings(derandomize=True, deadline=None)
 @given(overrides)
 def test_what_is_written_is_read(override: Override) -> None:
@@ -247,6 +248,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @settings(derandomize=True, deadline=None)
 @given(
     st.one_of(

@@ -225,6 +225,7 @@ def test_headroom_arrives(before: int, load: int, step_ms: int) -> None:
     assert memory.report.headroom_milli == left_milli(load, 1000)
 
 
+@pytest.mark.no_cover
 @settings(derandomize=True, deadline=None)
 @given(histories(), st.lists(st.sampled_from([None, True, False]), min_size=40, max_size=40))
 def test_equal_inputs_make_equal_reports(history: list[tuple[int, Measurement]], probes: list[bool | None]) -> None:

@@ -1,7 +1,7 @@
 """The loop closed: what a server under load was asked, and what edges served, becomes demand, a plan and other answers.
 
-A server and a real Redis run by a clock that the test sets (libfaketime), so that a bucket of 300 s passes in seconds;
-the pipeline and the dispatcher, which look at buckets that have ended, go by the true one. Each joint is looked at.
+A server and a real Redis go by a clock that the test moves, so that a bucket of 300 s passes in seconds; the pipeline
+and the dispatcher, which look at buckets that have ended, by the true one. Each joint is looked at.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-import redis
-from gslbtest import clocked, ring
-from gslbtest.process import SOON_S, command
+from gslbtest import ring
+from gslbtest.moved_clock import MovedClock
+from gslbtest.process import SOON_S, command, program
 from gslbtest.serving import Server, serving, write_files
 from gslbtest.stores import RedisServer
 
@@ -33,47 +33,23 @@ BUCKET_S = 300
 MINUTES = 5
 QUESTIONS = 24
 """For each place, in each minute."""
-FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
-
-
-class Clock:
-    """The clock of whatever runs with `env`: the true one, moved."""
-
-    def __init__(self, folder: Path) -> None:
-        (library,) = Path("/").glob(FAKETIME.lstrip("/"))
-        self._file = folder / "clock"
-        self.env = {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-        self.move(0.0)
-
-    def move(self, by_s: float) -> None:
-        """Be so many seconds ahead of the true time; behind it, where negative."""
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(f"{by_s:+.3f}s\n")
-        fresh.replace(self._file)
-
-    def at(self, time_s: float) -> None:
-        """Show this time."""
-        self.move(time_s - time.time())
+REDIS = ("--port", "@PORT", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
 
 
 def test_the_loop_is_closed(tmp_path: Path) -> None:
     now_s = int(time.time())
     begin_s = now_s // BUCKET_S * BUCKET_S - BUCKET_S
     log, tables = tmp_path / "log", tmp_path / "tables"
-    zones = write_files(tmp_path / "zones", {**ring.zones(), "dispatch.yaml": "round_s: 10\n"})
+    zones = write_files(tmp_path / "zones", {**ring.zones(), "dispatch.yaml": "solve_limit_s: 10\n"})
     data = write_files(tmp_path / "data", {"rtt.csv": ring.rtt()})
     files = ["--zones", str(zones), "--data", str(data)]
-    clock = Clock(tmp_path)
-    with RedisServer(tmp_path / "redis") as store, redis.Redis(port=store.port) as client:
-        clocked.hook(client)
+    clock = MovedClock(tmp_path)
+    with _redis(tmp_path / "redis", clock) as store:
         logged = ["--query-log-dir", str(log), "--store", store.url]
-        with serving(tmp_path, zones=zones, data=data, arguments=logged, env=clock.env) as server:
-            asked = _a_bucket(server, store, client, clock, begin_s)
+        with serving(
+            tmp_path, zones=zones, data=data, arguments=logged, env={**clock.env, "GSLB_QUERY_LOG_S": "1"}
+        ) as server:
+            asked = _a_bucket(server, store, clock, begin_s)
             assert asked == {at: {ring.edge(at)} for at in range(ring.PLACES)}, "by local policy each stays near"
 
             found = _query_log(log, ring.PLACES * QUESTIONS * MINUTES)
@@ -82,14 +58,14 @@ def test_the_loop_is_closed(tmp_path: Path) -> None:
             assert pairs == {(f"US|{ring.region(at)}|isp", ring.edge(at)) for at in range(ring.PLACES)}
 
             _deliver(log / "delivery", begin_s)
-            clocked.unhook(client)
+            clock.show_true()
             run = ["measure", "run", "--log", str(log), "--out", str(tables), *files, "--store", store.url]
             _gslb(*run)
             reports = ds.dataset(log / "reports").to_table()
             assert reports.num_rows == ring.PLACES * MINUTES
             measured = _demand(tables / "gold" / "demand", begin_s)
             for at in range(ring.PLACES):
-                wanted = ring.FEW_BPS if at % 2 else ring.MANY_BPS
+                wanted = _bps(at)
                 bps, source = measured[ring.region(at)]
                 assert bps == pytest.approx(wanted, rel=0.01), ring.region(at)
                 assert source == ("delivered" if _sends_logs(at) else "inferred")
@@ -105,15 +81,17 @@ def test_the_loop_is_closed(tmp_path: Path) -> None:
             _answered(server, rows)
 
 
-def _a_bucket(
-    server: Server, store: RedisServer, client: redis.Redis, clock: Clock, begin_s: int
-) -> dict[int, set[str]]:
+def _redis(folder: Path, clock: MovedClock) -> RedisServer:
+    environment = [f"{name}={value}" for name, value in clock.env.items()]
+    return RedisServer(folder, line=["env", *environment, program("redis-server"), *REDIS, "--dir", str(folder)])
+
+
+def _a_bucket(server: Server, store: RedisServer, clock: MovedClock, begin_s: int) -> dict[int, set[str]]:
     """Live through a bucket: in each minute edges report and every place asks; which edges each got."""
     found: dict[int, set[str]] = {at: set() for at in range(ring.PLACES)}
     for minute in range(MINUTES):
         time_s = begin_s + 60 * minute + 20
-        clock.at(time_s)
-        client.set(clocked.KEY, 1000 * time_s)
+        clock.show(time_s)
         asyncio.run(_report(store.url, minute))
         for at in range(ring.PLACES):
             found[at] |= set(ring.drawn(server.port, at, QUESTIONS))
@@ -124,7 +102,7 @@ async def _report(url: str, minute: int) -> None:
     writer = open_writer(url)
     try:
         for at in range(ring.PLACES):
-            load_bps = ring.FEW_BPS if at % 2 else ring.MANY_BPS
+            load_bps = _bps(at)
             report = Report(
                 ring.edge(at), 1, minute + 1, 0, load_bps=load_bps, capacity_bps=ring.CAPACITY_BPS, headroom_milli=1000
             )
@@ -146,6 +124,12 @@ def _query_log(log: Path, wanted: int) -> dict[str, list[Any]]:
         time.sleep(0.2)
 
 
+def _bps(at: int) -> int:
+    """What viewers of a place ask for: of every second place more than its edge carries below its knee, and less than
+    what it holds, so that it stays with the plan."""
+    return ring.FEW_BPS if at % 2 else 9 * ring.CAPACITY_BPS // 10
+
+
 def _sends_logs(at: int) -> bool:
     """Half of the edges send delivery logs: of places with much demand and of those with little."""
     return at % 4 < 2
@@ -155,7 +139,7 @@ def _deliver(folder: Path, begin_s: int) -> None:
     """What those edges delivered, put where logs are dropped: four /24s each, a row each minute."""
     lines = ["minute,edge,service,client_prefix,bytes,sessions_started"]
     for at in filter(_sends_logs, range(ring.PLACES)):
-        rate_bps = ring.FEW_BPS if at % 2 else ring.MANY_BPS
+        rate_bps = _bps(at)
         for minute in range(MINUTES):
             time_text = datetime.fromtimestamp(begin_s + 60 * minute, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             for subnet in ring.subnets(at, 4):

@@ -16,7 +16,6 @@ openssl:openssl
 curl:curl
 promtool:prometheus
 pdns_recursor:pdns-recursor
-faketime:faketime
 valgrind:valgrind
 cc:gcc
 /usr/include/stdio.h:libc6-dev

@@ -12,7 +12,7 @@ from gslbtest import landed, measured
 from gslbtest.landed import BEGIN_S
 
 from gslb.measure.engine import Engine
-from gslb.measure.failing import POINTS
+from gslb.measure.failing import POINTS, VARIABLE, failpoint
 
 pytestmark = pytest.mark.usefixtures("plain_demand")
 
@@ -24,6 +24,17 @@ def _undisturbed(root: Path, engine: Engine, until_s: int) -> dict[str, list[dic
     landed.land(root / "log", BEGIN_S, until_s)
     assert measured.run(root, engine, until_s + 1).ok
     return measured.all_rows(root / "tables")
+
+
+def test_only_at_the_point_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.kill", lambda *each: killed.append(each))
+    failpoint(POINTS[0])
+    monkeypatch.setenv(VARIABLE, POINTS[1])
+    failpoint(POINTS[0])
+    assert killed == []
+    failpoint(POINTS[1])
+    assert killed == [(os.getpid(), signal.SIGKILL)]
 
 
 def test_killed_between_any_two_steps(duckdb: Engine, tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ async def test_kills_at_random_moments(server: RedisServer, tmp_path: Path) -> N
             assert parent.stdin is not None
             assert parent.stdout is not None
             written = 0
-            for _ in range(10):
+            for _ in range(5):
                 parent.stdin.write(b"go\n")
                 parent.stdin.flush()
                 child = int(await asyncio.to_thread(parent.stdout.readline))
@@ -231,7 +231,7 @@ async def test_kills_at_random_moments(server: RedisServer, tmp_path: Path) -> N
                 os.kill(child, signal.SIGKILL)
                 await until(lambda child=child: not _lives(child))
             parent.stdin.close()
-        assert len(files(tmp_path)) >= 10
+        assert len(files(tmp_path)) >= 5
         counts = await follow.once(events, tmp_path)
         assert (counts.lost, counts.rejected, counts.restarts) == (0, 0, 0)
         found = rows(tmp_path)
@@ -399,6 +399,28 @@ async def test_many_rows_are_written_at_once(tmp_path: Path) -> None:
         assert followed.waiting == 0
 
 
+async def test_while_nothing_can_be_written_few_rows_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No entry is taken then: the store keeps them longer than this process can."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = Embedded()
+    await push(store, 1, 9)
+    followed = Followed(tmp_path, most=4)
+    with monkeypatch.context() as broken:
+        broken.setattr(follow, "write_atomic", full)
+        broken.setattr(follow, "LIMIT", 3)
+        await followed.read(store)
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space left"):
+                await followed.read(store)
+        assert followed.waiting == 6
+    assert await followed.read(store) == 3
+    followed.flush()
+    assert seqs(tmp_path) == list(range(1, 10))
+
+
 async def test_following(server: RedisServer, tmp_path: Path) -> None:
     """A file appears in time; a store that is away, and a disk that is full, are told and waited for."""
     now_s, told = [0.0], list[str]()
@@ -433,23 +455,27 @@ async def test_following(server: RedisServer, tmp_path: Path) -> None:
         server.stop()
         server.kill()
         await so(lambda: told[-1] != "")
+        assert seen[0].counts.files == 1
+        now_s[0] = 30.0
+        await so(lambda: seen[0].counts.files == 2)  # who knows what the store has when it is back
         server.start()
         await so(lambda: told[-1] == "")
-        assert seen[0].counts.files == 1
+        await push(writer, 5, 5)
+        await so(lambda: seen[0].waiting == 1)
         path = tmp_path / follow.WATERMARK
         kept = path.read_bytes()
         path.unlink()
         path.mkdir()  # no file can take its place
-        now_s[0] = 30.0
+        now_s[0] = 45.0
         await so(lambda: told[-1].startswith(f"{tmp_path}: "))
         assert seen[0].waiting == 1
         path.rmdir()
         path.write_bytes(kept)
-        await so(lambda: seen[0].counts.files == 2)
-        await push(writer, 5, 5)
+        await so(lambda: seen[0].counts.files == 3)
+        await push(writer, 6, 6)
         await so(lambda: seen[0].waiting == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert seqs(tmp_path) == [1, 2, 3, 4, 5]  # what was read is not left behind
+        assert seqs(tmp_path) == [1, 2, 3, 4, 5, 6]  # what was read is not left behind
         assert seen[0].counts.restarts == 1

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import socket
 import zlib
 from collections.abc import AsyncIterator
@@ -141,6 +142,24 @@ async def test_a_token_for_all(tmp_path: Path) -> None:
         assert told["file"].startswith("all-")
 
 
+async def test_rows_are_judged_once(tmp_path: Path) -> None:
+    """By the time they came in at, whoever reads them when: else a row of another edge, whose time has not yet come,
+    would lie beside one that is taken, and be taken later."""
+    body = GOOD + GOOD.split("\n")[1].replace("fra-1", "sha-ct").replace("05:58", "06:06") + "\n"
+    rejected = {"minute: lies ahead": 1}
+    async with served(tmp_path) as found:
+        _, told, _ = await found.post(body)
+        assert (told["accepted"], told["counts"]) == (1, rejected)
+        path = found.folder / told["file"]
+        assert path.stat().st_mtime_ns == NOW_S * 10**9
+        again = delivery.take(path, path.stat().st_mtime_ns // 10**9, tmp_path / "out.parquet")
+        assert (again.rows, again.rejects.counts) == (1, rejected)
+        os.utime(path, (NOW_S - 1, NOW_S - 1))  # as if it had come a second ago
+        assert (await found.post(body))[1] == told
+        os.utime(path, (NOW_S + 60, NOW_S + 60))
+        assert (await found.post(body))[0] == 403
+
+
 def refusals() -> list[tuple[str, dict[str, Any], int, dict[str, Any]]]:
     """Body or its maker, how it is sent, code, and some keys of the reply."""
     torn = gzip.compress(GOOD.encode())[:-9]
@@ -165,6 +184,8 @@ def refusals() -> list[tuple[str, dict[str, Any], int, dict[str, Any]]]:
         (GOOD, {"Content-Encoding": "br"}, 415, {"detail": "the encoding of the body is not gzip"}),
         (GOOD, {"Content-Encoding": "gzip"}, 400, {"detail": "the body is not gzip"}),
         (torn, {"Content-Encoding": "gzip"}, 400, {"detail": "the body ends before it is whole"}),
+        (gzip.compress(b"") * 101, {"Content-Encoding": "gzip"}, 400,
+         {"detail": "the body was packed in more than 100 pieces"}),
         (bombs, {"Content-Encoding": "gzip"}, 413,
          {"detail": "the body has more than 67108864 bytes when unpacked"}),
         (io.BytesIO(bytes(port.MAX_BODY + 1)), {}, 413, {"detail": "the body has more than 16777216 bytes"}),

@@ -14,6 +14,7 @@ from gslbtest.landed import BEGIN_S
 
 from gslb.dispatch import manifest
 from gslb.errors import GslbError
+from gslb.measure import gold
 from gslb.measure.done import summary
 from gslb.measure.engine import Engine
 from gslb.measure.publish import ASKED, DEMAND, DEMAND_LIVE
@@ -216,6 +217,19 @@ def test_facts_that_fail_and_other_facts(duckdb: Engine, tmp_path: Path) -> None
     assert slices("second", BEGIN_S + 303) == 1
     assert slices("third", BEGIN_S + 3 * 3600) == 0
     assert slices("third", BEGIN_S + 3 * 3600 + 1, span=range(BEGIN_S, BEGIN_S + 3600)) == 1
+
+
+def test_a_table_that_fails_does_not_keep_the_others(
+    duckdb: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: Any) -> None:
+        raise GslbError("cannot be")
+
+    monkeypatch.setattr(gold.demand, "demand", fails)
+    landed.land(tmp_path / "log", BEGIN_S, BEGIN_S + 300)
+    done = measured.run(tmp_path, duckdb, BEGIN_S + 301)
+    assert done.faults == ["demand: cannot be", "demand_live: cannot be"]
+    assert [name for name, _ in done.pieces] == ["resolvers", "edge_load"]
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

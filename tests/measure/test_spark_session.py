@@ -26,6 +26,7 @@ class StandIn:
     def __init__(self) -> None:
         self.given: dict[str, str] = {}
         self.asked: list[str] = []
+        self.analyzed: list[str] = []
         self.refuses = ""
         self.stopped = False
 
@@ -42,10 +43,10 @@ class StandIn:
             def set(self, name: str, value: str) -> None:
                 self.found[name] = value
 
-            def setIfMissing(self, name: str, value: str) -> None:  # noqa: N802
+            def setIfMissing(self, name: str, value: str) -> None:  # noqa: N802  as pyspark has it
                 self.found.setdefault(name, value)
 
-            def setMaster(self, value: str) -> None:  # noqa: N802
+            def setMaster(self, value: str) -> None:  # noqa: N802  as pyspark has it
                 self.found["spark.master"] = value
 
         class Builder:
@@ -53,7 +54,7 @@ class StandIn:
                 spark.conf = conf.found
                 return self
 
-            def getOrCreate(self) -> Any:  # noqa: N802
+            def getOrCreate(self) -> Any:  # noqa: N802  as pyspark has it
                 if spark.refuses:
                     raise RuntimeError(spark.refuses)
                 return Session()
@@ -67,6 +68,7 @@ class StandIn:
                 return Reader()
 
             def sql(self, sql: str) -> Any:
+                spark.analyzed.append(sql)
                 return Frame(sql)
 
             def stop(self) -> None:
@@ -90,11 +92,16 @@ class StandIn:
                 self.sql = sql
                 self.write = SimpleNamespace(parquet=lambda path: spark.asked.append(f"write {path}: {sql}"))
 
-            def selectExpr(self, *casts: str) -> Frame:  # noqa: N802
+            def selectExpr(self, *casts: str) -> Frame:  # noqa: N802  as pyspark has it
                 return Frame(f"{self.sql}; {', '.join(casts)}")
 
-            def createOrReplaceTempView(self, name: str) -> None:  # noqa: N802
+            def createOrReplaceTempView(self, name: str) -> None:  # noqa: N802  as pyspark has it
                 spark.asked.append(f"view {name}: {self.sql}")
+
+            @property
+            def _jdf(self) -> Any:
+                plan = SimpleNamespace(toString=lambda: f"plan of {self.sql}")
+                return SimpleNamespace(queryExecution=lambda: SimpleNamespace(executedPlan=lambda: plan))
 
             def collect(self) -> list[tuple[str, int]]:
                 return [(self.sql, 1)]
@@ -247,7 +254,9 @@ def test_what_it_is_asked(stand_in: StandIn, opens: Opens, tmp_path: Path) -> No
         "write /out: SELECT 2",
     ]
     assert found.rows("SELECT 3") == [("SELECT 3", 1)]
-    assert found.explain("SELECT 4") == "EXPLAIN SELECT 4"
+    assert found.explain("SELECT 4") == "plan of SELECT 4"
+    assert found.rows("SELECT 4") == [("SELECT 4", 1)]
+    assert stand_in.analyzed == ["SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4"]
     assert found.micros("`at`") == "unix_micros(`at`)"
     found.close()
     assert stand_in.stopped

@@ -190,6 +190,7 @@ def test_shares_follow_weights(weights: list[int]) -> None:
     assert float(((counts - wanted) ** 2 / wanted).sum()) < CHI2_999[len(weights) - 1]
 
 
+@pytest.mark.no_cover
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
     st.lists(st.integers(1, 200), min_size=2, max_size=9),

@@ -91,13 +91,12 @@ def test_what_the_rule_sees(text: str, names: set[str]) -> None:
 
 
 def test_who_imports_what_is_compiled() -> None:
+    imported = {
+        path.relative_to(REPO).as_posix(): set(imported_when_run(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in (REPO / "gslb").rglob("*.py")
+    }
     for prefix, users in USERS.items():
-        found = {
-            path.relative_to(REPO).as_posix()
-            for path in (REPO / "gslb").rglob("*.py")
-            if any(name.startswith(prefix) for name in imported_when_run(ast.parse(path.read_text(encoding="utf-8"))))
-        }
-        assert found == users
+        assert {path for path, names in imported.items() if any(name.startswith(prefix) for name in names)} == users
 
 
 def imports(text: str) -> Iterator[str]:

@@ -22,9 +22,13 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["one process", "xdist"])
-@pytest.mark.parametrize(("body", "code", "said"), ROWS, ids=[row[0] for row in ROWS])
-def test_a_skip(repo: Path, tmp_path: Path, body: str, code: int, said: str, workers: tuple[str, ...]) -> None:
+XDIST = ("-p", "xdist", "-n", "1")
+RUNS = [((), row) for row in ROWS] + [(XDIST, row) for row in (ROWS[1], ROWS[3], ROWS[4])]
+
+
+@pytest.mark.parametrize(("workers", "row"), RUNS, ids=[f"{' '.join(run)} {row[0]}" for run, row in RUNS])
+def test_a_skip(repo: Path, tmp_path: Path, workers: tuple[str, ...], row: tuple[str, int, str]) -> None:
+    body, code, said = row
     (tmp_path / "conftest.py").write_text((repo / "tests/conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "test_row.py").write_text(f"import pytest\n\ndef test_row():\n    {body}\n", encoding="utf-8")
     done = _pytest(repo, tmp_path, *workers)

@@ -485,6 +485,7 @@ def test_lines_of_other_kinds_are_passed_over() -> None:
         transitions.replay([{"kind": "moved"}])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(4))
 def test_any_history(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports, silence, overrides, plans, catalogs and restarts at random: each moment comes back as it was.

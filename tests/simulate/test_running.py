@@ -93,6 +93,7 @@ def test_plans_are_nearer_than_chance_would_have_it() -> None:
     assert measures.mean_latency_ms(ran("ours")) < measures.mean_latency_ms(ran("geo-round-robin"))
 
 
+@pytest.mark.no_cover
 def test_the_same_scenario_makes_the_same_run_and_another_seed_another() -> None:
     assert same(run(SCENARIO, small_world(), "ours"), ran("ours"))
     other = run(dataclasses.replace(SCENARIO, seed=4), small_world(), "nearest")
@@ -144,6 +145,7 @@ def compared(scenario: Scenario, processes: int) -> tuple[list[Record], dict[str
     return records, told
 
 
+@pytest.mark.no_cover
 def test_in_processes_the_same_comes_of_it() -> None:
     scenario = dataclasses.replace(SCENARIO, policies=("nearest", "ours"))
     one, told = compared(scenario, 1)

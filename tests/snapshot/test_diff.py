@@ -352,6 +352,7 @@ def test_what_is_computed_is_what_the_draw_moves() -> None:
     assert float((drawn[0] != drawn[1]).mean()) == pytest.approx(moved.moved, abs=0.01)
 
 
+@pytest.mark.no_cover
 def test_a_million_intervals_on_either_side() -> None:
     chance = np.random.default_rng(1)
 

@@ -190,7 +190,7 @@ FORGED = [
 ]
 
 
-@pytest.mark.parametrize(("at", "fields", "fault"), FORGED)
+@pytest.mark.parametrize(("at", "fields", "fault"), FORGED, ids=range(len(FORGED)))
 async def test_what_is_forged(server: RedisServer, at: str, fields: dict[str, str], fault: str) -> None:
     server.cli("FLUSHALL")
     writer = open_writer(server.url)

@@ -65,6 +65,7 @@ _states = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.no_cover
 @settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(state=_states)
 def test_whatever_it_is_it_comes_back(tmp_path_factory: pytest.TempPathFactory, state: StoreState) -> None:

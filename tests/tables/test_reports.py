@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from gslbtest.tables import filled, ordered, run
@@ -26,6 +27,24 @@ SOUND = {
     "capacity_bps": 1000,
     "sessions": 7,
 }
+
+
+CASES: dict[str, list[dict[str, Any]]] = {
+    "": [{}, {"load_bps": 0, "capacity_bps": 0, "sessions": 0}, {"health4": "", "headroom_milli": -5}],
+    "null": [{"time": None}, {"edge": None}, {"load_bps": None}],
+    "time": [{"time": datetime(2019, 12, 31, tzinfo=UTC)}],
+    "number": [{"load_bps": -1}, {"capacity_bps": -1}, {"sessions": -1, "edge": "mars"}],
+    "edge": [{"edge": "mars"}, {"edge": ""}],
+}
+
+
+def test_each_row_gets_its_verdict(engine: Engine) -> None:
+    cases = [(reason, row) for reason, rows in CASES.items() for row in rows]
+    rows = filled(records.REPORTS, *(SOUND | {"stream_seq": at} | row for at, (_, row) in enumerate(cases)))
+    edges = filled(records.EDGES, {"edge": "sha-ct"}, {"edge": "fra-1"})
+    found = run(reports.verdicts, [(rows, records.REPORTS), (edges, records.EDGES)], engine)
+    assert found == ordered([row | {"reject": reason} for row, (reason, _) in zip(rows, cases, strict=True)])
+    assert set(CASES) == {"", *reports.REASONS}
 
 
 def test_an_entry_of_the_stream_counts_once(engine: Engine) -> None:

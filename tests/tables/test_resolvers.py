@@ -53,12 +53,13 @@ def test_a_client_that_moved_stands_for_one_view(engine: Engine) -> None:
         records.BEHIND,
         client(1, **CN, questions=60),
         client(1, **DE, questions=50, slice_s=HOUR_S + 300),
-        client(2, **DE, questions=40),
+        client(2, **CN, questions=40),
+        client(3, **DE, questions=50),
     )
     found = run(resolvers, [(rows, records.BEHIND)], engine, hour_s=HOUR_S)
     assert {row["country"]: (row["client_prefix"], row["questions"]) for row in found} == {
-        "CN": ("0.0.1.0/24", 60),
-        "DE": ("0.0.2.0/24", 90),
+        "CN": ("0.0.2.0/24", 40),
+        "DE": ("0.0.1.0/24", 160),
     }
 
 

@@ -271,6 +271,7 @@ def test_isps_are_known_where_only_other_files_are_wrong() -> None:
     assert check({path: text.encode() for path, text in files.items()}).isps is None
 
 
+@pytest.mark.no_cover
 def test_ten_thousand_names() -> None:
     """No time is asserted; the counts show that nothing was given up on the way."""
     lines = "".join(f"  h{i}: {{A: 192.0.2.{i % 250 + 1}, TXT: text {i}}}\n" for i in range(5000))

@@ -59,7 +59,9 @@ class Lander:
         self._folder = Path(start.folder)
         self._stem = f"{_safe(start.server_id)}-"
         self._looked_s = -math.inf
-        self._own = re.compile(rf"\.?{re.escape(self._stem)}[0-9a-f]{{16}}-\d+\.parquet")
+        own = rf"{re.escape(self._stem)}[0-9a-f]{{16}}-\d+\.parquet"
+        self._own = re.compile(own)
+        self._torn = re.compile(rf"\.{own}\.\d+\.tmp")
 
     def segment(self, found: npt.NDArray[Any], known: Mapping[int, Known]) -> Landed:
         """Write records, which have their numbers; a segment that is there already was written just so."""
@@ -98,8 +100,9 @@ class Lander:
     def clear(self) -> None:
         """Remove what a predecessor left half written."""
         for folder in (querylog.QUERIES, querylog.COUNTERS):
-            for path in (self._folder / folder).glob(f".{self._stem}*.tmp"):
-                path.unlink(missing_ok=True)
+            for path in (self._folder / folder).glob(".*.tmp"):
+                if self._torn.fullmatch(path.name):  # another server's name may begin like this one's
+                    path.unlink(missing_ok=True)
 
     def _path(self, folder: str, number: int) -> Path:
         return self._folder / folder / f"{self._stem}{self._start.boot_id}-{number:012d}{querylog.SUFFIX}"

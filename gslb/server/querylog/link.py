@@ -59,7 +59,7 @@ class Link:
         self._log: Any = structlog.get_logger("gslb.querylog")
         self._slots: Sequence[Slot] = ()
         self._fd = -1
-        self._board: board.Board
+        self._board: board.Board | None = None
         self._channel: frames.Channel | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._catalogs: dict[int, int] = {}
@@ -109,13 +109,20 @@ class Link:
     def decided(self, catalog: tuple[int, int], steering: tuple[int, int], *, new: bool) -> None:
         """What workers are told next: number and descriptor of each, which stays the caller's."""
         number = catalog[0]
-        if new:
-            self._catalogs[number] = os.dup(catalog[1])
-            for old in sorted(self._catalogs)[:-CATALOGS]:
+        try:
+            if new := new or number not in self._catalogs:
+                self._catalogs[number] = os.dup(catalog[1])
+            former, self._current = self._current, (number, steering[0], os.dup(steering[1]))
+        except OSError as error:
+            if new and number in self._catalogs:
+                os.close(self._catalogs.pop(number))
+            self._untold(error)
+            return
+        if former is not None:
+            os.close(former[2])
+        for old in sorted(self._catalogs)[:-CATALOGS]:
+            if old != number:  # a newer one may have been refused
                 os.close(self._catalogs.pop(old))
-        if self._current is not None:
-            os.close(self._current[2])
-        self._current = number, steering[0], os.dup(steering[1])
         if self._channel is None:
             return
         if self._unanswered and time.monotonic() - self._heard_s > STUCK_S:
@@ -128,6 +135,8 @@ class Link:
     def told(self) -> Told:
         """What it comes to."""
         found = self._board
+        if found is None:
+            return NOTHING
         return Told(
             found["logged"],
             {why: found["lost_" + why] for why in board.LOST},
@@ -146,7 +155,7 @@ class Link:
         if self._replacing is not None:
             self._replacing.cancel()
             await asyncio.gather(self._replacing, return_exceptions=True)
-        if self._channel is None:  # what waits is to be written all the same
+        if self._channel is None and self._board is not None:  # what waits is to be written all the same
             with contextlib.suppress(OSError):
                 await self._spawn()
         if self._channel is not None:
@@ -166,8 +175,8 @@ class Link:
         with theirs:
             channel = frames.Channel(ours, lambda frame, _: self._frame(frame), self._lost)
             counters, rings = [slot.counters for slot in self._slots], [slot.log for slot in self._slots]
-            channel.send(self._start, [self._fd, *counters, *rings])
             try:
+                channel.send(self._start, [self._fd, *counters, *rings])
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable, "-P", "-m", "gslb.server.querylog.process", str(theirs.fileno()),
                     pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
@@ -181,7 +190,7 @@ class Link:
         current = self._current[0] if self._current is not None else -1
         for number, fd in self._catalogs.items():
             if number != current:
-                channel.send(frames.Decided(0, number, -1, True), [fd])
+                self._send(frames.Decided(0, number, -1, True), [fd])
         if self._current is not None:
             self._tell(new=True)
 
@@ -195,7 +204,17 @@ class Link:
         self._unanswered += 1
         self._owed = False
         fds = [self._catalogs[catalog], fd] if new else [fd]
-        self._channel.send(frames.Decided(1, catalog, steering, new), fds)
+        self._send(frames.Decided(1, catalog, steering, new), fds)
+
+    def _send(self, frame: frames.Decided, fds: list[int]) -> None:
+        assert self._channel is not None
+        try:
+            self._channel.send(frame, fds)
+        except OSError as error:  # no descriptor is left, perhaps: those who answer go on all the same
+            self._untold(error)
+
+    def _untold(self, error: OSError) -> None:
+        self._log.error("the query log is not told what is answered from", reason=error.strerror or str(error))
 
     def _frame(self, frame: frames.Frame) -> None:
         if isinstance(frame, frames.Done) and frame.seq:

@@ -35,6 +35,8 @@ COUNT_S: Final = 60.0
 """Between two rows of counters at most."""
 AGAIN_S: Final = (1.0, 2.0, 5.0)
 """After a write that failed, and after further ones."""
+CATALOGS: Final = 3
+"""The newest catalogs, which stay though no record that waits speaks of them."""
 ATTEMPTS: Final = 3
 """What the process dies of writing so often is given up."""
 LAST_S: Final = 3.0
@@ -54,6 +56,7 @@ class Writer:
         self._queries: list[Any] = []
         self._readers: list[ring.Reader] = []
         self._known: dict[int, Known] = {}
+        self._current = 0
         self._writing: asyncio.Task[None] | None = None
         self._opened = self._counted = self._again = time.monotonic()
         self._failures = 0
@@ -102,6 +105,8 @@ class Writer:
 
     def _decided(self, frame: frames.Decided, fds: list[int]) -> None:
         error = ""
+        if frame.new:
+            self._read()  # what there is may speak of catalogs that are forgotten now
         try:
             if frame.new:
                 self._known[frame.catalog] = Known(_mapped(fds[0]))
@@ -109,9 +114,12 @@ class Writer:
                 decision = Decision.of(Steering(_mapped(fds[-1]), verify=False))
                 self._known[frame.catalog].decided(frame.steering, decision)
         except Exception as fault:
-            error = str(fault)
+            error = str(fault) or repr(fault)
             ours = not isinstance(fault, GslbError | OSError)
             self._log.error("the query log cannot tell what is answered from", reason=error, exc_info=ours)
+        self._current = frame.catalog if frame.seq else self._current
+        if frame.new:
+            self._forget()
         if frame.seq:
             self._channel.send(frames.Done(frame.seq, error))
 
@@ -170,7 +178,6 @@ class Writer:
             self._log.error("the query log met a fault of this program", records=len(records), exc_info=True)
             self._give_up(buffer)
             return
-        oldest = int(records["catalog"].min())
         with board.change() as change:
             change.add("logged", landed.rows)
             change.add("lost_catalog", landed.unknown)
@@ -178,7 +185,6 @@ class Writer:
             change.add("bytes", landed.size)
             change.add("removed", landed.removed)
             change[f"held{buffer}"] = 0
-        self._forget(oldest)
         self._worked()
         await self._count(told._replace(logged=board["logged"], lost=told.lost + landed.unknown))
 
@@ -202,10 +208,12 @@ class Writer:
         """Replies of all workers since the boot."""
         return sum(int(block.reshape(2, -1)[:, : cells.RCODE_DROPPED].sum()) for block in self._queries)
 
-    def _forget(self, oldest: int) -> None:
-        """Catalogs that no record speaks of any more; the two newest stay."""
-        for number in sorted(self._known)[:-2]:
-            if number < oldest:
+    def _forget(self) -> None:
+        """Catalogs that no record speaks of any more; what is answered from, and the newest, stay."""
+        waiting = [self._board.records(buffer)["catalog"] for buffer in (0, 1) if self._board.held(buffer)]
+        oldest = min((int(numbers.min()) for numbers in waiting), default=max(self._known, default=0))
+        for number in sorted(self._known)[:-CATALOGS]:
+            if number < oldest and number != self._current:
                 del self._known[number]
 
     def _failed(self, error: OSError) -> None:
@@ -236,13 +244,14 @@ class Writer:
             change[f"held{buffer}"] = 0
 
     async def _finish(self) -> None:
-        """Write what is there; what the disk does not take now is lost."""
-        board = self._board
-        for _ in range(3):
+        """Write what is there; what the disk does not take now is lost, though it failed for long before."""
+        board, failures = self._board, self._failures
+        for _ in range(4):
             if self._writing is not None:
                 await asyncio.gather(self._writing, return_exceptions=True)
-            if not self._failures:
-                self._write_due(all_of_it=True)
+            if self._failures > failures or not board.held(0) + board.held(1):
+                break
+            self._write_due(all_of_it=True)
         if left := board.held(0) + board.held(1):
             with board.change() as change:
                 change.add("lost_disk", left)

@@ -24,6 +24,9 @@ NO_EDGE: Final = 0xFFFF
 STEERINGS: Final = 4096
 """Steering snapshots of a catalog that are remembered: minutes, at ten a second."""
 
+_LAST_NUMBER: Final = 0xFFFF  # of a steering, which then begin anew
+_FAR: Final = 0x8000
+
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 
@@ -75,9 +78,13 @@ class Known:
         self._decisions = decisions
 
     def decision(self, number: int) -> Decision | None:
-        """The one of a number; the oldest where that is not known, for it is then even older."""
+        """The one of a number. Of one that nobody told of, the one before it, as they are told when they change; the
+        oldest where that is newer."""
         decisions = self._decisions
-        return decisions.get(number) or next(iter(decisions.values()), None)
+        if (found := decisions.get(number)) is not None or not decisions:
+            return found
+        before = {number - each & _LAST_NUMBER: each for each in decisions if number - each & _LAST_NUMBER < _FAR}
+        return decisions[before[min(before)]] if before else next(iter(decisions.values()))
 
     def service(self, row: int) -> str:
         """The name of a service."""
@@ -138,6 +145,8 @@ def columned(records: npt.NDArray[Any], known: Mapping[int, Known], server: str,
     steered = rows["service"] != layout.NONE32
     edged = steered & (rows["edge"] != NO_EDGE)
     client6 = families & 1 != 0
+    offset = np.select((families & 8 != 0, families & 16 != 0), (16, 96), 0)
+    scope = np.maximum(rows["scope"].astype(np.int64) - offset, 0)
     located = steered & (families & 4 == 0)
     columns = {
         "time": rows["time_us"].astype(np.int64),
@@ -146,7 +155,7 @@ def columned(records: npt.NDArray[Any], known: Mapping[int, Known], server: str,
         "seq": rows["number"].astype(np.int64),
         "qname_crc": rows["qname"].astype(np.int64),
         **_texts(rows, known, steered, edged, client6),
-        **_network("client", located, client6, rows["client"], np.minimum(rows["scope"], rows["client_length"])),
+        **_network("client", located, client6, rows["client"], np.minimum(scope, rows["client_length"])),
         **_network("resolver", np.ones(count, np.bool_), families & 2 != 0, rows["resolver"], np.uint8(64)),
         "qtype": rows["qtype"].astype(np.int64),
         "rcode": rows["rcode"].astype(np.int64),

@@ -103,6 +103,7 @@ def plainly(factor: float = 1.0) -> Iterator[None]:
     """Demand is `plain_demand` meanwhile, or so many times of it."""
 
     def times(**told: Any) -> Table:
+        told.pop("kept")
         found = plain_demand(**told)
         return found.mutate(demand_bps=found.demand_bps * factor, inferred_bps=found.inferred_bps * factor)
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gslb.server.build import build
-from gslb.store import files
 from gslbtest.process import command, end, free_port, running, wait_for_text
 
 REPO = Path(__file__).parents[3]
@@ -80,6 +78,9 @@ def serving(
 
 def applied(zones: Path, data: Path, state: Path) -> None:
     """Leave in ``state`` what a server that served these files leaves there."""
+    from gslb.server.build import build  # takes a while to load, and most tests serve nothing
+    from gslb.store import files
+
     state.mkdir()
     built = build(zones, data, state, None)
     if built.catalog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,3 +36,13 @@ def run(
 def ordered(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows in the order of their values, columns from left to right."""
     return sorted(map(dict, rows), key=lambda row: [(value is not None, value) for value in row.values()])
+
+
+def stepped(engine: Engine, step: Callable[..., Table], tables: Sequence[Table], **said: Any) -> list[dict[str, Any]]:
+    """The rows of a step that keeps tables of its own, ``kept``, on the way."""
+    with contextlib.ExitStack() as stack:
+
+        def kept(table: Table) -> Table:
+            return stack.enter_context(engine.kept(table))
+
+        return engine.fetch(step(*tables, kept=kept, **said))

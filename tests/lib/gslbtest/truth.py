@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -34,6 +35,7 @@ F64 = npt.NDArray[np.float64]
 
 SERVICES = ("live.example.", "sport.example.", "news.example.", "play.example.")
 """The services of a network; streams belong to them in turn, so that each has popular ones."""
+_VIEW = ("country", "region", "isp")
 SERVERS = ("ns1", "ns2", "ns3")
 START_S = 1_767_225_600  # 2026-01-01
 PARTS = 16
@@ -116,8 +118,8 @@ class Network:
         drawn = np.random.default_rng(self.scenario.seed).random(len(unit))
         local = 8 + np.minimum((8 * drawn * drawn).astype(np.int64), 7)
         part = np.where(units.prefix[unit] == NO_PREFIX, local, units.prefix[unit] >> 4)
-        # Bytes of a minute are a sum of rates over its seconds. A beginning adds what is left of its minute, and a whole
-        # one from the next minute on; an end takes the same away.
+        # Bytes of a minute are a sum of rates over its seconds. A beginning adds what is left of its minute, and a
+        # whole one from the next minute on; an end takes the same away.
         key = ((edge * len(SERVICES) + stream % len(SERVICES)) * len(self.world.views) + view) * PARTS + part
         keys, at = np.unique(key, return_inverse=True)
         minutes = self.scenario.duration_s // 60
@@ -359,11 +361,60 @@ class Network:
 
 def simulated(path: Path, **changed: object) -> Network:
     """The network of a scenario's file, of which a few things are changed, after its run with plans."""
-    scenario = dataclasses.replace(read_scenario(path.name, path.read_bytes()), **changed)
-    world = world_of(scenario, path.name, _nothing)
+    return made(dataclasses.replace(read_scenario(path.name, path.read_bytes()), **changed))
+
+
+def made(scenario: Scenario) -> Network:
+    """The network of a scenario after its run with plans."""
+    world = world_of(scenario, scenario.name, _nothing)
     scribe = Scribe()
     run(scenario, world, "ours", witness=scribe)
     return Network(scenario, world, scribe)
+
+
+def groups(network: Network, bucket_s: int, from_s: int) -> list[tuple[Any, ...]]:
+    """The truth: rows of bucket, service, country, region, ISP and demand, in bits per second."""
+    rows = network.truth(bucket_s)
+    assert rows.num_rows
+    return duckdb.sql(
+        "select bucket_s, service, country, region, isp, sum(demand_bps) from rows"
+        f" where bucket_s >= {from_s} group by all"
+    ).fetchall()
+
+
+def cleaned(network: Network, edges: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """What the pipeline makes of the logs before it infers: rows of `ASKED`, of `DELIVERED` by these edges, and of
+    `LOAD`."""
+    queries, reports, minutes = network.queries(), network.reports(), network.database
+    assert queries.num_rows
+    assert reports.num_rows
+    view = ", ".join(f"split_part(\"view\", '|', {at}) as {name}" for at, name in enumerate(_VIEW, 1))
+    listed = ", ".join(str(network.edges.index(edge)) for edge in edges)
+    return {
+        "asked": duckdb.sql(f"""
+            select epoch_us(time) // 60000000 * 60 as minute_s, service, edge, {view},
+                   cast(client_family > 0 as bigint) as ecs, count(*) as questions, count(*) as rows
+            from queries where edge <> '' group by all
+        """)
+        .to_arrow_table()
+        .to_pylist(),
+        "delivered": minutes.sql(f"""
+            select minute_s, {_named("edge", network.edges)} as edge, {_named("service", SERVICES)} as service, country,
+                   region, isp, cast(sum(bytes) as bigint) as bytes, cast(sum(started) as bigint) as sessions_started,
+                   count(*) as clients
+            from minutes join views using (view) where edge in ({listed}) group by all
+        """)
+        .to_arrow_table()
+        .to_pylist(),
+        "load": duckdb.sql("""
+            select epoch_us(time) // 60000000 * 60 as minute_s, edge, avg(load_bps) as load_bps,
+                   max(load_bps) as peak_bps, min(capacity_bps) as capacity_bps, max(sessions) as sessions,
+                   count(*) filter (health4 = 'down') as down, count(*) as reports
+            from reports group by all
+        """)
+        .to_arrow_table()
+        .to_pylist(),
+    }
 
 
 def _nothing(name: str) -> bytes:

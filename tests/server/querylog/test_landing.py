@@ -101,10 +101,11 @@ def test_many_small_files_make_room_too(tmp_path: Path, monkeypatch: pytest.Monk
 def test_half_written_files_of_this_server_are_cleared(tmp_path: Path) -> None:
     folder = tmp_path / "queries"
     folder.mkdir()
-    for name in (f".ns1-{BOOT}-1.parquet.12.tmp", f".ns2-{BOOT}-1.parquet.12.tmp", f"ns1-{BOOT}-1.parquet"):
+    theirs = [f".ns1-b-{BOOT}-1.parquet.12.tmp", f".ns2-{BOOT}-1.parquet.12.tmp", f"ns1-{BOOT}-1.parquet"]
+    for name in (f".ns1-{BOOT}-1.parquet.12.tmp", *theirs):
         (folder / name).touch()
     lander(tmp_path).clear()
-    assert listed(tmp_path) == [f"queries/.ns2-{BOOT}-1.parquet.12.tmp", f"queries/ns1-{BOOT}-1.parquet"]
+    assert listed(tmp_path) == [f"queries/{name}" for name in theirs]
 
 
 @pytest.fixture

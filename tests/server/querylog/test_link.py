@@ -106,6 +106,27 @@ class Killed:
         self.killed += 1
 
 
+def none_left(_: int) -> int:
+    raise OSError(24, "Too many open files")
+
+
+def open_fds() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = Link(record(tmp_path))
+    assert linked.told() == link.NOTHING  # who scrapes before it began
+    await linked.end()
+    linked = Link(record(tmp_path))
+    before = open_fds()
+    monkeypatch.setattr(frames.os, "dup", none_left)
+    for _ in range(3):
+        with pytest.raises(OSError, match="Too many open files"):
+            await linked._spawn()
+    assert open_fds() == before
+
+
 async def test_one_that_is_slow_is_told_the_newest(net: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more than so many frames wait for it; one that says nothing for long is killed."""
     linked, ears, killed = Link(record(Path("/nowhere"))), Ears(), Killed()
@@ -131,6 +152,20 @@ async def test_one_that_is_slow_is_told_the_newest(net: World, monkeypatch: pyte
     for number in range(3, 9):
         linked.decided((number, catalog), (102, steering), new=True)
     assert sorted(linked._catalogs) == [6, 7, 8]
+    monkeypatch.setattr(link, "STUCK_S", 60.0)
+    for refused in (9, 10, 11):  # what was answered from before is told again, whatever came between
+        linked.decided((refused, catalog), (103, steering), new=True)
+        linked.decided((8, catalog), (104, steering), new=False)
+    assert sorted(linked._catalogs) == [8, 9, 10, 11]
+    told = [(frame.catalog, frame.new) for frame, _ in ears.sent[-2:] if isinstance(frame, frames.Decided)]
+    assert told == [(11, True), (8, True)]
+    ears.sent.clear()
+    with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
+        broken.setattr(link.os, "dup", none_left)
+        linked.decided((12, catalog), (105, steering), new=True)  # it must not keep workers from being told
+    assert [each["event"] for each in logs] == ["the query log is not told what is answered from"]
+    linked.decided((12, catalog), (106, steering), new=False)
+    assert ears.sent == [(frames.Decided(1, 12, 106, True), 2)]
     for fd in (catalog, steering):
         os.close(fd)
 

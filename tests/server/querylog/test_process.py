@@ -281,15 +281,46 @@ async def test_catalogs_are_told_and_forgotten(desk: Desk) -> None:
                 assert await desk.answers.get() == frames.Done(number)
             refused = await desk.answers.get()
             assert refused == frames.Done(10, "snapshot: magic b'GSLBSTE\\x00' is not b'GSLBCAT\\x00'")
-            for turn, catalog_number in enumerate((1, 3, 2, 4, 5, 99), 1):
+            for turn, catalog_number in enumerate((2, 3, 5, 4, 99), 1):
                 desk.put(turn, service=0, catalog=catalog_number)
                 await desk.until("segments", turn)
             await drained(channel, running)
     os.close(catalog)
     os.close(steered)
-    assert [seq for seq, _ in desk.marks()] == [1, 2, 4, 5]  # 2 was forgotten once 3 was written, 99 never known
+    assert [seq for seq, _ in desk.marks()] == [2, 3, 4]  # 2 was forgotten though nothing was written, 99 never known
     assert desk.board["lost_catalog"] == 2
     assert {row["service"] for row in desk.rows()} == {to_text(net.catalog.name_text(net.catalog.services[0].name))}
     assert [each["event"] for each in logs if each["log_level"] == "error"] == [
         "the query log cannot tell what is answered from"
     ]
+
+
+async def test_catalogs_that_waiting_records_speak_of_stay(tmp_path: Path) -> None:
+    """Those that lie in the rings yet among them."""
+    desk = Desk(tmp_path / "log", seconds=3600)
+    catalog, steered = snapshots(world(network.ZONES, network.TABLES))
+    async with desk.running() as (channel, running):
+        for number in range(1, 7):
+            channel.send(frames.Decided(number, number, number, True), [catalog, steered])
+            assert await desk.answers.get() == frames.Done(number)
+            if number == 1:
+                desk.put(1, service=0)
+        await drained(channel, running)
+    os.close(catalog)
+    os.close(steered)
+    assert [row["catalog"] for row in desk.board.records(0)] == []
+    assert (desk.board["logged"], desk.board.lost) == (1, 0)
+
+
+async def test_an_end_tries_once_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk did not take before it may take now."""
+    monkeypatch.setattr(process, "AGAIN_S", (3600.0,))
+    desk.folder.write_text("a file where the folder should be")
+    desk.put(1)
+    async with desk.running() as (channel, running):
+        await desk.until("failures", 1)
+        desk.put(2)
+        desk.folder.unlink()
+        await drained(channel, running)
+    assert desk.marks() == [(1, 1), (2, 2)]
+    assert desk.board.lost == 0

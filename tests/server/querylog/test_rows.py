@@ -15,6 +15,7 @@ from gslbtest.query_rows import QUERIES, REFUSALS
 from gslbtest.world import NOW_S, World, world
 
 from gslb.answer.explain import explain
+from gslb.geo import special
 from gslb.model import records
 from gslb.model.names import to_text
 from gslb.model.plan import PLAN_SUM, Plan, PlanRow
@@ -101,7 +102,11 @@ NETWORKS = [
     (0, CUT4, 20, 24, 4, 0xC6336000, 20),  # no more than was said
     (0, CUT4, 24, 0, 4, 0, 0),  # an answer for everybody
     (0, 0xFFFFFF00, 24, 1, 4, 0x80000000, 1),
-    (0, CUT4, 24, 116, 4, CUT4, 24),  # IPv4 within IPv6: the scope counts on that
+    (16, CUT4, 24, 116, 4, 0xC6336000, 20),  # IPv4 within IPv6: the scope counts on that
+    (16, CUT4, 32, 128, 4, CUT4, 24),
+    (16, CUT4, 24, 96, 4, 0, 0),
+    (8, CUT4, 24, 36, 4, 0xC6336000, 20),
+    (8, CUT4, 24, 24, 4, 0xC6000000, 8),
     (1, CUT6, 48, 48, 6, CUT6, 48),
     (1, CUT6 | 0xFFFF, 64, 64, 6, CUT6 | 0xFF00, 56),
     (1, CUT6, 56, 0, 6, 0, 0),
@@ -141,7 +146,8 @@ def test_rows_say_what_explanations_say(net: World, known: Known) -> None:
     clients = [
         ipaddress.ip_network(text)
         for text in ("198.51.100.0/24", "198.51.100.128/32", "198.51.7.0/24", "100.9.0.0/16", "8.0.0.0/8",
-                     "2001:db8:1::/48", "2001:db8:2:3::/64", "2001:db8::/32", "10.1.2.0/24", "::ffff:198.51.100.0/120")
+                     "2001:db8:1::/48", "2001:db8:2:3::/64", "2001:db8::/32", "10.1.2.0/24", "::ffff:198.51.100.0/120",
+                     "2002:c633:6400::/40")
     ]  # fmt: skip
     names = [b"\x04pull", b"\x04only", b"\x01x\x04pull", b"\x06fenced", b"\x03six"]
     sources = [bytes((192, 0, 2, 200)), bytes((198, 51, 100, 7)), ipaddress.ip_address("2001:db8:1::53").packed]
@@ -164,6 +170,11 @@ def test_rows_say_what_explanations_say(net: World, known: Known) -> None:
         (answer,) = (each for each in why.answers if each.qtype == "A")
         assert had["edge"] in answer.edges or (not had["edge"] and not answer.edges) or "chance" in why.drawn_by
         views.add(had["view"])
+        if had["client_family"]:
+            assert ecs is not None
+            inner = special.embedded(ecs.address)
+            offset = inner[1] if inner else 0
+            assert had["client_len"] <= had["scope"] - offset
     assert len(views) > 5
 
 
@@ -232,7 +243,8 @@ def test_the_plan_is_the_one_that_decided(dispatched: World) -> None:
         (3, berlin, edge, "p3"),
         (65535, berlin, edge, "p3"),
         (3, berlin, rows.NO_EDGE, ""),
-        (77, berlin, edge, ""),  # not known any more: older than the oldest
+        (77, berlin, edge, "p3"),  # nobody told of it: as the one before
+        (60000, berlin, edge, ""),  # not known any more: older than the oldest
         (3, 0xFFFFFF, edge, ""),  # no such class: no fault
     ]
     batch = ring_records(
