@@ -5,8 +5,8 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY gslb gslb
 RUN ["python", "-m", "venv", "/opt/gslb"]
-RUN ["/opt/gslb/bin/python", "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir", "/wheels", "."]
-RUN ["/opt/gslb/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--find-links", "/wheels", "gslb"]
+RUN ["/opt/gslb/bin/python", "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir", "/wheels", ".[log]"]
+RUN ["/opt/gslb/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--find-links", "/wheels", "gslb[log]"]
 RUN ["/opt/gslb/bin/gslb", "--version"]
 RUN ["/opt/gslb/bin/python", "-I", "-c", "import gslb.server.native"]
 RUN ["mkdir", "-p", "/var/lib/gslb"]

@@ -100,7 +100,7 @@ class _Examined:
 
             pieces = delivery_parquet.pieces(name, content, findings, *self._bounds)
         else:
-            pieces = delivery_csv.pieces(name, content, findings, self._rejects)
+            pieces = delivery_csv.pieces(name, content, findings, self._rejects, self._bounds[0])
         for piece in pieces:
             columns = self._checker.taken(piece)
             minutes, edges = columns["minute_s"], columns["edge"]

@@ -14,23 +14,34 @@ from gslb.measure.rejects import Rejects
 from gslb.model import records
 
 COLUMNS: Final = tuple(records.DELIVERY)
+MAX_COLUMNS: Final = 1000
+"""That a header may name."""
+MAX_LINE: Final = 1 << 16
+"""Bytes of a line; one of a whole file would be taken apart into more cells than there is memory."""
 NOT_A_ROW: Final = "not a row"
-"""How a line is counted that has another number of columns than the header, or is no CSV."""
+"""How a line is counted that has another number of columns than the header, is no CSV, or too long."""
+_BLOCK: Final = 1 << 21  # bytes of a block whose lines are not
 
 
-def pieces(path: str, content: bytes, findings: Findings, rejects: Rejects) -> Iterator[Raw]:
-    """The rows of a CSV file; ``path`` is how it is called in messages.
+def pieces(path: str, content: bytes, findings: Findings, rejects: Rejects, max_rows: int = 1 << 62) -> Iterator[Raw]:
+    """The rows of a CSV file, of about ``max_rows`` lines at most; ``path`` is how it is called in messages.
 
     What is wrong with the whole file goes to ``findings``, and then there are no rows; lines that are no rows go to
     ``rejects``.
     """
+    if content.count(b",", 0, content.find(b"\n") + 1 or len(content)) >= MAX_COLUMNS:
+        findings.error(path, 1, 0, f"the header names more than {MAX_COLUMNS} columns")
+        return
     sheet = _Lines(path, content, COLUMNS, COLUMNS, findings, others=True)
     if findings.errors:
         return
     at = [sheet.index(column) for column in COLUMNS]
     for first, block in sheet.blocks():
+        if first - 2 > max_rows:
+            findings.error(path, 0, 0, f"more than {max_rows} lines")
+            return
         block = block.replace(b"\r\n", b"\n")
-        plain = plain_cells(block)
+        plain = plain_cells(block) if len(block) <= _BLOCK else None
         if plain is not None and plain[0] == sheet.width:
             width, cells = plain
             lines = np.arange(first, first + len(cells) // width)
@@ -58,6 +69,9 @@ def _slowly(sheet: _Lines, block: bytes, first: int, at: Sequence[int], rejects:
     rows: list[list[str]] = []
     lines: list[int] = []
     for line, text in enumerate(block.decode().split("\n"), first):
+        if len(text) > MAX_LINE:
+            rejects.add(line, 1, NOT_A_ROW, f"it is longer than {MAX_LINE} characters", text)
+            continue
         fields = sheet.fields(line, text)
         if fields is not None:
             rows.append(fields)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -129,7 +129,6 @@ def build(
     """Build a batch of slices: its files are written, and do not count yet; rows that are left out go to a folder
     below ``quarantine``; ``counters`` tell whether queries are complete. Raises `GslbError`, with the path of a file
     that cannot be read."""
-    source = SOURCES[bronze.source]
     rows = _rows(engine, bronze, batch)
     units = {start_s: digests[start_s] for start_s in batch.slices}
     with _once(engine, bronze.source, rows) as once, engine.kept(_judged(bronze.source, once, facts)) as judged:
@@ -138,17 +137,17 @@ def build(
         accepted = by_reject.pop("", 0)
         counts = {"rows": came["rows"], "duplicates": came["rows"] - accepted - sum(by_reject.values())}
         counts |= {f"rejected {reason}": count for reason, count in sorted(by_reject.items())}
-        good = cuts.good(judged, source.columns)
         pieces = {
             name: tables[name].write(engine, table, run, units, counts=counts)
-            for name, table in _tables(bronze.source, good, facts).items()
+            for name, table in _tables(bronze.source, judged, facts).items()
         }
         complete = {}
         if bronze.source == "queries":
-            (complete,) = engine.fetch(gates.complete(judged, _rows(engine, counters, batch)))
+            (complete,) = engine.fetch(gates.complete(once, _rows(engine, counters, batch)))
         if by_reject:
+            bad = _bad(bronze.source, once, judged, facts, by_reject)
             stem = f"{run_time(batch.from_s)}-{run}"
-            engine.write(cuts.bad(judged, MOST_KEPT), quarantine / bronze.source / hour_name(batch.from_s), stem)
+            engine.write(bad, quarantine / bronze.source / hour_name(batch.from_s), stem)
     return Built(bronze.source, batch, counts["rows"], counts["duplicates"], by_reject, pieces, complete)
 
 
@@ -180,16 +179,27 @@ def _once(engine: Engine, source: str, rows: Table) -> Iterator[Table]:
 
 
 def _judged(source: str, once: Table, facts: Facts) -> Table:
+    """Rows with a column ``reject``; of queries what is needed of them, for wide tables cost time to keep."""
     if source == "queries":
-        return queries.verdicts(once, facts.services, facts.edges)
+        return queries.noted(queries.verdicts(once, facts.services, facts.edges))
     if source == "deliveries":
         return deliveries.verdicts(once, facts.services, facts.edges)
     return reports.verdicts(once, facts.edges)
 
 
-def _tables(source: str, good: Table, facts: Facts) -> dict[str, Table]:
+def _tables(source: str, judged: Table, facts: Facts) -> dict[str, Table]:
     if source == "queries":
-        return {"asked": queries.asked(good), "behind": queries.behind(good, facts.places)}
+        return {"asked": queries.asked_of(judged), "behind": queries.behind_of(judged, facts.places)}
+    good = cuts.good(judged, SOURCES[source].columns)
     if source == "deliveries":
         return {"delivered": deliveries.delivered(good, facts.places, facts.services)}
     return {"load": reports.load(good)}
+
+
+def _bad(source: str, once: Table, judged: Table, facts: Facts, by_reject: Collection[str]) -> Table:
+    """The rows that are left out, as they came, with their ``reject``: at most `MOST_KEPT`."""
+    if source != "queries":
+        return cuts.bad(judged, MOST_KEPT)
+    if queries.NULL in by_reject:  # by what they are named they may not be found again
+        return cuts.bad(queries.verdicts(once, facts.services, facts.edges), MOST_KEPT)
+    return cuts.bad(queries.rejected(once, judged), MOST_KEPT)

@@ -7,10 +7,13 @@ brings; to import this without it is a `GslbError`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -123,7 +126,11 @@ class Spark:
     def close(self) -> None:
         """End the session; its executors end."""
         with contextlib.suppress(*self.errors):
+            context = self._session.sparkContext
+            application = context.applicationId if str(context.master).startswith("local-cluster") else ""
             self._session.stop()
+            if application:  # what its executors said lies here
+                shutil.rmtree(Path(os.environ[_HOME], _WORK, application), ignore_errors=True)
 
     def _made(self, sql: str) -> Any:
         """The table, not computed yet. What was explained just now is not analyzed again: that takes Spark seconds."""
@@ -155,11 +162,10 @@ def _session(own: Path) -> Any:
 
 def _surroundings(own: Path, here: bool) -> None:
     """What the processes of Spark take from the environment, unless it says so already."""
-    os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
     if here:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        os.environ["SPARK_WORKER_DIR"] = str(own / "work")
         os.environ["SPARK_LOCAL_DIRS"] = str(own / "local")
+        os.environ[_HOME] = str(_home())
     if "SPARK_CONF_DIR" not in os.environ:
         (own / "conf").mkdir()
         (own / "conf/log4j2.properties").write_text(_LOG4J, encoding="ascii")
@@ -174,6 +180,21 @@ def _surroundings(own: Path, here: bool) -> None:
                 raise GslbError("Spark needs Java 17 or 21: install a runtime, or say where it is in JAVA_HOME")
 
 
+@functools.cache
+def _home() -> Path:
+    """A folder that has all of Spark's own, as links: workers of this machine write to ``work`` in it, and Spark may
+    lie where nobody but root writes. It is the process's, as Java is, which outlives a session."""
+    home = Path(os.environ.get(_HOME) or Path(pyspark.__file__).parent)
+    own = Path(tempfile.mkdtemp(prefix="gslb-spark-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    for each in home.iterdir():
+        if each.name != _WORK:
+            (own / each.name).symlink_to(each)
+    return own
+
+
+_HOME: Final = "SPARK_HOME"
+_WORK: Final = "work"
 _LOG4J: Final = """\
 rootLogger.level = error
 logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer

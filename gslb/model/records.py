@@ -112,9 +112,7 @@ REPORTS: Final = _columns(
 
 # --- facts to join with ----------------------------------------------------------------------------------------------
 
-PLACES: Final = _columns(
-    {"family": WHOLE, "net": WHOLE, "len": WHOLE, **_VIEW}
-)
+PLACES: Final = _columns({"family": WHOLE, "net": WHOLE, "len": WHOLE, **_VIEW})
 """Nested prefixes of what `zones/` and `data/` say, each with another view than the one around it. Of a client prefix
 the longest row that covers it tells; rows longer than it never do. What no row covers is unknown."""
 SERVICES: Final = _columns({"service": TEXT, "ttl_s": WHOLE})

@@ -13,9 +13,24 @@ import ibis
 from gslb.model import records
 from gslb.tables.places import located
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, MINUTE_S, RESOLVER, bit, instant, one_of_each, shaped, split, start_of, uncut
+from gslb.tables.shaping import (
+    CLIENT,
+    MINUTE_S,
+    RESOLVER,
+    bit,
+    instant,
+    one_of_each,
+    packed,
+    shaped,
+    split,
+    start_of,
+    start_s,
+    uncut,
+    unpacked,
+)
 
-REASONS: Final = ("null", "time", "identity", "client", "resolver", "view", "number", "service", "edge")
+NULL: Final = "null"
+REASONS: Final = (NULL, "time", "identity", "client", "resolver", "view", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
 
 FIRST_TIME_S: Final = 1_577_836_800  # 2020-01-01: no server kept a log before
@@ -89,34 +104,64 @@ def settled(queries: Table, blocks: Table) -> Table:
     return one_of_each(rows, _KEY, [rows[name] for name in queries.columns if name not in _KEY])
 
 
-def asked(queries: Table) -> Table:
-    """`ASKED`: questions for addresses that an edge was answered to."""
-    rows = queries.filter(
-        queries.qtype.isin(_ADDRESS_TYPES), queries.rcode == 0, queries.edge != "", queries.service != ""
-    )
-    found = rows.group_by(
+def noted(judged: Table) -> Table:
+    """What `asked_of` and `behind_of` need of rows that were judged, and ``reject``: narrow, so that it can be kept.
+    ``server, boot_id, seq`` are only of rejected rows."""
+    address = judged.qtype.isin(_ADDRESS_TYPES) & (judged.service != "")
+    is_bad = judged.reject != ""
+    return judged.select(
         "service",
         "edge",
         "view",
-        minute_s=start_of(rows.time, MINUTE_S),
-        ecs=(rows.client_family != 0).cast("int64"),
-    ).agg(questions=rows.weight.sum(), rows=rows.count())
+        "weight",
+        "reject",
+        minute_s=start_of(judged.time, MINUTE_S),
+        client=packed(judged, CLIENT),
+        resolver=packed(judged, RESOLVER),
+        address=address,
+        answered=address & (judged.rcode == 0) & (judged.edge != ""),
+        server=is_bad.ifelse(judged.server, ""),
+        boot_id=is_bad.ifelse(judged.boot_id, ""),
+        seq=is_bad.ifelse(judged.seq, 0),
+    )
+
+
+def rejected(queries: Table, notes: Table) -> Table:
+    """Of rows those that are rejected by ``notes`` (`noted`), with their ``reject``; none of them has nulls."""
+    keys = notes.filter(notes.reject != "").select(*_KEY, "reject")
+    return queries.join(keys, _KEY).select(*queries.columns, "reject")
+
+
+def asked(queries: Table) -> Table:
+    """`ASKED`: questions for addresses that an edge was answered to, by rows that are good."""
+    return asked_of(noted(queries.mutate(reject=ibis.literal(""))))
+
+
+def asked_of(notes: Table) -> Table:
+    """The same by what was `noted`."""
+    rows = notes.filter(notes.answered, notes.reject == "")
+    found = rows.group_by("service", "edge", "view", "minute_s", ecs=(rows.client != 0).cast("int64")).agg(
+        questions=rows.weight.sum(), rows=rows.count()
+    )
     parts = split(found["view"] + "||", "|")
     found = found.mutate(country=parts[0], region=parts[1], isp=parts[2])
     return shaped(found, records.ASKED)
 
 
 def behind(queries: Table, places: Table) -> Table:
-    """`BEHIND`: the client prefixes for which resolvers asked for addresses of a service, with their questions."""
-    rows = queries.filter(
-        queries.qtype.isin(_ADDRESS_TYPES),
-        queries.service != "",
-        queries.client_family != 0,
-        queries.resolver_family != 0,
+    """`BEHIND`: the client prefixes for which resolvers asked for addresses of a service, with their questions, by rows
+    that are good."""
+    return behind_of(noted(queries.mutate(reject=ibis.literal(""))), places)
+
+
+def behind_of(notes: Table, places: Table) -> Table:
+    """The same by what was `noted`."""
+    rows = notes.filter(notes.address, notes.client != 0, notes.resolver != 0, notes.reject == "")
+    found = rows.group_by("resolver", "client", slice_s=start_s(rows.minute_s, records.SLICE_S)).agg(
+        questions=rows.weight.sum()
     )
-    slice_s = start_of(rows.time, records.SLICE_S)
-    found = rows.group_by(*RESOLVER, *CLIENT, slice_s=slice_s).agg(questions=rows.weight.sum())
-    return shaped(located(found, places), records.BEHIND)
+    found = found.mutate(**unpacked(found.client, CLIENT), **unpacked(found.resolver, RESOLVER))
+    return shaped(located(found.drop("client", "resolver"), places), records.BEHIND)
 
 
 def _blocked(queries: Table) -> Table:

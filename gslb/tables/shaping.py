@@ -75,3 +75,20 @@ def uncut(rows: Table, network: Sequence[str]) -> Any:
     v4 = (family == 4) & (length <= 24) & (net >= 0) & (net <= 0xFFFFFFFF)
     v6 = (family == 6) & (length <= 56)
     return ~(none | ((v4 | v6) & (length >= 0) & ((net & 0xFF) == 0)))
+
+
+def packed(rows: Table, network: Sequence[str]) -> Any:
+    """Three columns of a network that is not `uncut` as one whole number, for its last 8 bits are free; 0: none."""
+    family, net, length = (rows[name] for name in network)
+    return net | length | ibis.cases((family == 4, _IPV4), (family == 6, _IPV4 | _IPV6), else_=0).cast("int64")
+
+
+def unpacked(number: Any, network: Sequence[str]) -> dict[str, Any]:
+    """The three columns again, by their names."""
+    low = number & 0xFF
+    family = ibis.cases((low >= (_IPV4 | _IPV6), 6), (low >= _IPV4, 4), else_=0).cast("int64")
+    return dict(zip(network, (family, number - low, low & (_IPV6 - 1)), strict=True))
+
+
+_IPV4: Final = 128
+_IPV6: Final = 64

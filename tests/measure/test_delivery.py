@@ -332,6 +332,8 @@ WHOLE = [
             "1:16: unknown column 'client-prefix'; did you mean 'client_prefix'?",
         ],
     ),
+    ("log.csv", f"{HEADER}{',x' * 1000}\n".encode(), ["1:0: the header names more than 1000 columns"]),
+    ("log.csv", HEADER.encode() + b"," * 1_000_000, ["1:0: the header names more than 1000 columns"]),
     ("log.csv", f"{HEADER},bytes\n".encode(), ["1:58: column 'bytes' is named twice"]),
     ("log.parquet", GOOD.encode(), None),
     ("log.csv", b"PAR1" + bytes(100) + b"PAR1", None),
@@ -408,6 +410,20 @@ def test_parquet_that_tells_of_fewer_rows(tmp_path: Path) -> None:
     assert delivery.examined("body.parquet", content, NOW_S, 300).rows == 300
     found = delivery.examined("body.parquet", content, NOW_S, 299)
     assert [fault.reason for fault in found.faults] == ["more than 299 rows"]
+
+
+def test_csv_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of lines, though none of them be a row; and of a line, which is not taken apart."""
+    monkeypatch.setattr("gslb.geo.sheet._BLOCK_BYTES", 100)
+    short = f"{HEADER}\n{'a' * 10}" + "\na" * 500
+    assert delivery.examined("body.csv", short.encode(), NOW_S, 501).rejects.rows == 501
+    found = delivery.examined("body.csv", short.encode(), NOW_S, 300)
+    assert [fault.reason for fault in found.faults] == ["more than 300 lines"]
+    monkeypatch.undo()
+    found = delivery.examined("body.csv", f"{HEADER}\n{',' * (3 << 20)}\n{GOOD}\n".encode(), NOW_S)
+    assert (found.rows, [str(each) for each in found.rejects.told]) == (
+        1, ["body.csv:2:1: it is longer than 65536 characters"],
+    )  # fmt: skip
 
 
 def test_a_file_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

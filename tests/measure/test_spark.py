@@ -27,11 +27,11 @@ from gslb.tables.gates import KEYS
 
 pytestmark = pytest.mark.soak
 
-NOW_S = hours.START_S + 3600.0
 HOUR = hours.Size(
-    queries=250_000, deliveries=50_000, report_every_s=30, late=0.1, late_s=600, twice=0.1, segment_rows=12_500
-)
-"""A tenth of its rows are late, and a tenth are there twice."""
+    queries=20_000, deliveries=4_000, places=500, clients=200, resolvers=50, views=30, services=4, edges=8,
+    report_every_s=30, late=0.1, late_s=600, twice=0.1, segment_rows=1_000, hour_s=900,
+)  # fmt: skip
+"""A quarter of one: a tenth of its rows are late, and a tenth are there twice."""
 BETWEEN = 1e-9
 """By how much, relatively, doubles of two engines may differ."""
 

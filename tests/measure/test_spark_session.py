@@ -23,7 +23,8 @@ COLUMNS = {"at": records.TIME, "name": records.TEXT, "count": records.WHOLE, "sh
 class StandIn:
     """What was asked of Spark."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        self.home = home
         self.given: dict[str, str] = {}
         self.asked: list[str] = []
         self.analyzed: list[str] = []
@@ -62,6 +63,7 @@ class StandIn:
         class Session:
             builder = Builder()
             catalog = SimpleNamespace(dropTempView=lambda name: spark.asked.append(f"drop {name}"))
+            sparkContext = SimpleNamespace(applicationId="app-1", master="local-cluster[2,1,1024]")  # noqa: N815
 
             @property
             def read(self) -> Any:
@@ -73,7 +75,8 @@ class StandIn:
 
             def stop(self) -> None:
                 spark.stopped = True
-                raise Refused("already gone")
+                if spark.refuses:
+                    raise Refused(spark.refuses)
 
         class Reader:
             told = "inferred"
@@ -111,7 +114,7 @@ class StandIn:
 
         def module(name: str, **found: Any) -> ModuleType:
             made = ModuleType(name)
-            made.__dict__.update(found, __file__="/opt/spark/__init__.py")
+            made.__dict__.update(found, __file__=str(spark.home / "__init__.py"))
             return made
 
         context = SimpleNamespace(_ensure_initialized=lambda: self.asked.append("initialized"))
@@ -128,7 +131,10 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
-    found = StandIn()
+    home = tmp_path / "pyspark"
+    for each in ("jars", "work"):
+        (home / each).mkdir(parents=True)
+    found = StandIn(home)
     for name, module in found.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     for name in ("PYSPARK_GATEWAY_PORT", "GSLB_SPARK_MASTER", "SPARK_HOME", "SPARK_LOCAL_IP", "SPARK_WORKER_DIR",
@@ -174,9 +180,12 @@ def test_a_session_of_its_own(stand_in: StandIn, opens: Opens, tmp_path: Path) -
         "spark.sql.warehouse.dir": str(tmp_path / "warehouse"),
     }
     assert {name: stand_in.conf.get(name) for name in expected} == expected
-    assert os.environ["SPARK_HOME"] == "/opt/spark"
+    home = Path(os.environ["SPARK_HOME"])
+    assert {each.name: each.resolve() for each in home.iterdir()} == {"jars": tmp_path / "pyspark/jars"}
+    opens()
+    assert os.environ["SPARK_HOME"] == str(home)
     assert os.environ["SPARK_LOCAL_IP"] == "127.0.0.1"
-    assert os.environ["SPARK_WORKER_DIR"] == str(tmp_path / "work")
+    assert os.environ["SPARK_LOCAL_DIRS"] == str(tmp_path / "local")
     assert os.environ["JAVA_HOME"] == str(tmp_path / "jvm/java-17-a")
     assert "rootLogger.level = error" in (Path(os.environ["SPARK_CONF_DIR"]) / "log4j2.properties").read_text()
 
@@ -258,8 +267,13 @@ def test_what_it_is_asked(stand_in: StandIn, opens: Opens, tmp_path: Path) -> No
     assert found.rows("SELECT 4") == [("SELECT 4", 1)]
     assert stand_in.analyzed == ["SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4"]
     assert found.micros("`at`") == "unix_micros(`at`)"
+    for folder in ("app-1", "app-2"):
+        Path(os.environ["SPARK_HOME"], "work", folder).mkdir(parents=True)
     found.close()
     assert stand_in.stopped
+    assert [path.name for path in Path(os.environ["SPARK_HOME"], "work").iterdir()] == ["app-2"]
+    stand_in.refuses = "already gone"
+    found.close()
 
 
 def test_without_pyspark_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

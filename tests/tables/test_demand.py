@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ Case = tuple[Rows, Rows, Rows]
 """Rows of `ASKED`, `DELIVERED` and `LOAD`."""
 Found = dict[tuple[str, str, str, int], dict[str, Any]]
 """Rows of `DEMAND` by service, country, region, and seconds since `FROM_S`."""
+Made = Callable[[str, int], Found]
 
 
 def asked(edge: str, group: dict[str, str], questions: int, minutes: Sequence[int] = BACK, ecs: int = 1) -> Rows:
@@ -99,7 +100,7 @@ APART_S: Final = 2 * LOOKBACK_S
 
 
 @pytest.fixture(scope="module")
-def made(running: Engine) -> Iterator[Callable[[str, int], Found]]:
+def made(running: Engine) -> Made:
     """What comes out of a case in buckets of so many seconds."""
     tables = [
         running.rows_of(
@@ -124,10 +125,7 @@ def made(running: Engine) -> Iterator[Callable[[str, int], Found]]:
                 found[name, bucket_s][row["service"], row["country"], row["region"], seconds] = row
     assert not any(nested(plan) for plan in running.plans)
     running.plans.clear()
-    yield lambda name, bucket_s: found[name, bucket_s]
-
-
-Made = Callable[[str, int], Found]
+    return lambda name, bucket_s: found[name, bucket_s]
 
 
 def test_what_was_delivered_is_known(made: Made) -> None:
@@ -213,7 +211,7 @@ def test_demand_adds_up_to_what_edges_carried(made: Made, name: str) -> None:
         came = sum(row["demand_bps"] * 60 for key, row in live.items() if key[3] == second)
         silent = 10e6 * 60 if name == "silent" else 0.0  # what "gone" and "tiny" are taken to have carried
         assert came == pytest.approx(bits[second] + silent)
-    by_minutes: dict[tuple[str, str, str], float] = defaultdict(float)
+    by_minutes: dict[tuple[str, ...], float] = defaultdict(float)
     for (*group, _), row in live.items():
         by_minutes[tuple(group)] += row["demand_bps"] / 5
     assert by_minutes == pytest.approx({key[:3]: row["demand_bps"] for key, row in whole.items()}, rel=1e-9)

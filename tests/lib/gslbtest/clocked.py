@@ -18,6 +18,8 @@ from gslb.store.interface import Lease, Outcome, Store
 from gslbtest.stores import RedisServer, becomes, following, seen_by
 
 BEGIN = 1_700_000_000_000
+KEY = "test:clock_ms"
+"""Where the clock of a Redis whose library is `hook`ed stands."""
 
 
 @dataclass
@@ -75,20 +77,25 @@ class _Told:
         return await self.inner.freeze(until_ms, author, reason)
 
     def _set(self) -> None:
-        self.client.set("test:clock_ms", self.clock.now_ms)
+        self.client.set(KEY, self.clock.now_ms)
+
+
+def hook(client: redis.Redis) -> None:
+    """Load the library with a clock that is what stands under the key `KEY`, in ms."""
+    code = redis_library.text().decode()
+    body = re.compile(r"(?<=^local function clock_ms\(\)\n).*?(?=^end$)", re.MULTILINE | re.DOTALL)
+    hooked, count = body.subn(f"return tonumber(redis.call('GET', '{KEY}'))\n", code)
+    assert count == 1
+    client.function_load(hooked, replace=True)
 
 
 @contextlib.asynccontextmanager
 async def clocked_redis(clock: Clock, server: RedisServer) -> AsyncIterator[Any]:
     """Over an emptied Redis: the library is loaded with a clock that is what stands under a key. Times of answers to
     ``TIME`` stay those of Redis, which is later."""
-    code = redis_library.text().decode()
-    body = re.compile(r"(?<=^local function clock_ms\(\)\n).*?(?=^end$)", re.MULTILINE | re.DOTALL)
-    hooked, count = body.subn("return tonumber(redis.call('GET', 'test:clock_ms'))\n", code)
-    assert count == 1
     with redis.Redis(port=server.port) as client:
         client.flushall()
-        client.function_load(hooked, replace=True)
+        hook(client)
         async with following(server.url) as store:
             yield _Told(store, clock, client)
 

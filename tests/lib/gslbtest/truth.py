@@ -222,9 +222,8 @@ class Network:
             found.append(_FIRST + (view << 16) + ((255 - seen[view]) << 8))
         return np.array(found, dtype=np.int64)
 
-    def counters(self) -> pa.Table:
-        """Columns `records.COUNTERS`: a row of each server and minute."""
-        queries = self.queries()
+    def counters(self, queries: pa.Table) -> pa.Table:
+        """Columns `records.COUNTERS`: a row of each server and minute of a query log."""
         found = duckdb.connect()
         found.register("queries", queries)
         rows = found.sql("""
@@ -305,7 +304,7 @@ class Network:
         for at, server in enumerate(SERVERS, 1):
             rows = found.sql(f"select * from queries where server = '{server}' order by seq").to_arrow_table()
             _landed(rows, log / "queries", f"{server}-{at:016x}-1")
-        _landed(self.counters(), log / "counters", f"{SERVERS[0]}-{1:016x}-1")
+        _landed(self.counters(queries), log / "counters", f"{SERVERS[0]}-{1:016x}-1")
         reports = self.reports()
         first, last = (reports["stream_ms"][at].as_py() for at in (0, -1))
         _landed(reports, log / "reports", f"{first}-0_{last}-{len(self.edges)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class Ears:
     def __init__(self) -> None:
         self.sent: list[tuple[frames.Frame, int]] = []
 
-    def send(self, frame: frames.Frame, fds: list[int]) -> None:
+    def send(self, frame: frames.Frame, fds: Sequence[int] = ()) -> None:
         self.sent.append((frame, len(fds)))
 
     def close(self) -> None:
@@ -97,10 +97,9 @@ class Killed:
     """A process that can be killed."""
 
     pid = 7
-    returncode = None
 
-    def __init__(self) -> None:
-        self.killed = 0
+    def __init__(self, returncode: int | None = None) -> None:
+        self.killed, self.returncode = 0, returncode
 
     def kill(self) -> None:
         self.killed += 1
@@ -174,13 +173,14 @@ async def test_one_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Mo
     """The server starts without it, and it is tried again."""
     places, _ = slots()
     linked = Link(record(tmp_path))
-    spawn, tries = linked._spawn, []
+    tries = []
 
     async def failing() -> None:
         tries.append(1)
         if len(tries) < 3:
             raise OSError("no more processes")
-        await spawn()
+        monkeypatch.setattr(linked, "_channel", Ears())
+        monkeypatch.setattr(linked, "_process", Killed(0))
 
     monkeypatch.setattr(linked, "_spawn", failing)
     monkeypatch.setattr(link, "BACKOFF_S", (0.01,))
