@@ -16,7 +16,7 @@ from gslb.measure.engine import Engine
 from gslb.measure.manifest import Piece
 from gslb.measure.publish import DEMAND, DEMAND_LIVE, EDGE_LOAD, RESOLVERS, Kind, Published
 from gslb.model import records
-from gslb.tables import cuts, demand, edge_load, resolvers
+from gslb.tables import cuts, demand, edge_load, inference, resolvers
 from gslb.tables.schemas import Table
 
 VERSION: Final = 1
@@ -106,6 +106,8 @@ def build(
         if kind.bucket_s is not None:
             rows = sum(piece.rows for piece in silver["asked"].current.within(from_s, until_s))
             spans = parts(from_s, until_s, PART_S) if rows > MOST_AT_ONCE else [(from_s, until_s)]
+            if len(spans) > 1:  # what an edge can carry is known by all parts
+                tables["most"] = stack.enter_context(engine.kept(inference.capacities(tables["load"])))
             found = cuts.union([_demand(engine, stack, kind, tables, span, buckets) for span in spans])
         elif kind is RESOLVERS:
             found = resolvers.resolvers(tables["behind"], from_s)

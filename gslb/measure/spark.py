@@ -47,6 +47,7 @@ _HABITS: Final = {
     "spark.app.name": "gslb measure",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
     "spark.driver.maxResultSize": "8m",
     # A table that is broadcast goes through the driver; its rows are several times as large as its file.
     "spark.sql.autoBroadcastJoinThreshold": "512k",

@@ -33,11 +33,13 @@ def demand(
     from_s: int,
     until_s: int,
     kept: Kept,
+    most: Table | None = None,
 ) -> Table:
     """`DEMAND` in buckets of ``bucket_s`` (a part of 300) that begin in [from_s, until_s), seconds since 1970.
 
     The tables are `ASKED`, `DELIVERED` and `LOAD`, and reach `LOOKBACK_S` before ``from_s``. ``kept`` computes a table
-    that is used several times: without it the work doubles with each round of fitting. There is a row for each
+    that is used several times: without it the work doubles with each round of fitting. ``most`` is what edges can
+    carry (`inference.capacities`), where it is known by more than this ``load``. There is a row for each
     group that asked for something. What an edge reported in minutes without a delivery log is spread over the groups
     that it is taken to have served; load of an edge that nobody was sent to is no demand.
 
@@ -49,26 +51,14 @@ def demand(
     asked, delivered, load = (
         cuts.between(table, "minute_s", first_s - LOOKBACK_S, until_s) for table in (asked, delivered, load)
     )
-    edges = kept(inference.carried(asked, delivered, load))
+    most = inference.capacities(load) if most is None else most
+    edges = kept(inference.carried(asked, delivered, load, most))
     shares = inference.shares(asked, delivered, load, edges, first_s=first_s, until_s=until_s, kept=kept)
     known = delivered.filter(delivered.minute_s >= from_s)
     known = known.group_by(*GROUP, start_s=start_s(known.minute_s, bucket_s)).agg(
         bits=known["bytes"].sum().cast("float64") * 8.0, sessions_started=known.sessions_started.sum()
     )
-    missing = edges.filter((edges.minute_s >= from_s) & (edges.missing_bits > 0))
-    missing = missing.group_by(
-        "edge", start_s=start_s(missing.minute_s, bucket_s), slice_s=start_s(missing.minute_s, records.SLICE_S)
-    ).agg(bits=missing.missing_bits.sum(), told=missing.told_bits.sum())
-    spread = missing.join(shares, ["edge", "slice_s"])
-    spread = spread.select(
-        *GROUP,
-        "start_s",
-        delivered=ibis.literal(0.0),
-        inferred=spread.bits * spread.share,
-        trusted=(spread.told + spread.bits) / 2.0 * spread.share * spread.trust,
-        sessions_started=spread.start_s * 0,
-        questions=spread.start_s * 0,
-    )
+    spread = _spread(edges.filter((edges.minute_s >= from_s) & (edges.missing_bits > 0)), shares, bucket_s)
     parts = [spread]
     parts.append(_part(known, delivered=known.bits, trusted=known.bits, sessions_started=known.sessions_started))
     heard = asked.filter(asked.minute_s >= from_s)
@@ -100,6 +90,37 @@ def demand(
         confidence=ibis.least(total.trusted / total.bits, 1.0),
     )
     return shaped(found, records.DEMAND)
+
+
+def _spread(missing: Table, shares: Table, bucket_s: int) -> Table:
+    """What edges carried without a log, over groups by their shares. Shares are of a whole slice: its buckets are
+    columns until they are added up, so that there is a row for each share and not for each of its buckets."""
+    at = missing.minute_s % records.SLICE_S // bucket_s
+    numbers = range(records.SLICE_S // bucket_s)
+    rows = missing.group_by("edge", "slice_s").agg(
+        **{f"bits_{n}": missing.missing_bits.sum(where=at == n).fill_null(0.0) for n in numbers},
+        **{f"told_{n}": missing.told_bits.sum(where=at == n).fill_null(0.0) for n in numbers},
+    )
+    rows = rows.join(shares, ["edge", "slice_s"])
+    rows = rows.mutate(trusted=rows.share * rows.trust / 2.0)
+    rows = rows.group_by("slice_s", *GROUP).agg(
+        **{f"bits_{n}": (rows[f"bits_{n}"] * rows.share).sum() for n in numbers},
+        **{f"trusted_{n}": ((rows[f"told_{n}"] + rows[f"bits_{n}"]) * rows.trusted).sum() for n in numbers},
+    )
+    rows = rows.mutate(number=ibis.array(list(numbers)).unnest())
+    number = rows.number.cast("int64")
+    inferred, trusted = (
+        ibis.cases(*((number == n, rows[f"{name}_{n}"]) for n in numbers), else_=0.0) for name in ("bits", "trusted")
+    )
+    return rows.select(
+        *GROUP,
+        start_s=rows.slice_s + number * bucket_s,
+        delivered=ibis.literal(0.0),
+        inferred=inferred,
+        trusted=trusted,
+        sessions_started=rows.slice_s * 0,
+        questions=rows.slice_s * 0,
+    ).filter(lambda each: each.inferred > 0)
 
 
 def _part(table: Table, **columns: Any) -> Table:

@@ -26,9 +26,10 @@ RECENT: Final = 0.95
 """Trust in an edge's own log of the minutes before."""
 
 _LAGS: Final = LOOKBACK_S // records.SLICE_S
-_FADE_S: Final = 840.0  # what is watched now began so long ago in the mean: sessions of 10 min, log-sd 1, met at random
+_HALF_GONE_S: Final = 364.0  # of sessions of 10 min, log-sd 1: the median, and how steeply they end about it
+_STEEP: Final = 1.7
 _NEW: Final = 0.45  # of those who began in a slice so much is there in its mean
-_HALF_A_SLICE: Final = 1.2  # by how much more are there at the beginning of a slice than in its mean
+_HALF_A_SLICE: Final = 1.8  # by how much more ask again at the beginning of a slice than fading has in its mean
 _DEAD: Final = 0.05  # of its load before: an edge that is down and has less left died
 _OWN_LAGS: Final = 3  # slices in which an edge's own log, or what was answered with it, tells what it carries
 _SERVICES: Final = 200.0  # questions by which a view's services are drawn to its country's
@@ -47,43 +48,37 @@ _DOUBT: Final = 1.35  # an ISP's demand that is as much more or less than polled
 _ROUNDS: Final = 6
 
 
-def carried(asked: Table, delivered: Table, load: Table) -> Table:
+def capacities(load: Table) -> Table:
+    """The most that each edge reported to have: ``edge``, ``most_bps``."""
+    return load.group_by("edge").agg(most_bps=load.capacity_bps.max())
+
+
+def carried(asked: Table, delivered: Table, load: Table, most: Table) -> Table:
     """By ``edge, minute_s``: ``delivered_bits``; ``missing_bits`` that it carried beside, of minutes without a delivery
     log; ``told_bits`` of them as it reported. Where it did not, bits go by questions: as many as elsewhere in the
-    network, and no more than its capacity."""
+    network, and no more than its capacity, as `capacities` (``most``) has it."""
     zero = ibis.literal(0.0)
     sent = delivered.group_by("edge", "minute_s").agg(bits=delivered["bytes"].sum().cast("float64") * 8.0)
     heard = asked.group_by("edge", "minute_s").agg(questions=asked.questions.sum().cast("float64"))
     none = ibis.literal(0)
     rows = ibis.union(
-        sent.select("edge", "minute_s", "bits", logged=none + 1, load=zero, told=none, questions=zero, capacity=zero),
+        sent.select("edge", "minute_s", "bits", logged=none + 1, load=zero, told=none, questions=zero),
         load.select(
-            "edge",
-            "minute_s",
-            bits=zero,
-            logged=none,
-            load=load.load_bps * 60.0,
-            told=none + 1,
-            questions=zero,
-            capacity=load.capacity_bps * 60.0,
+            "edge", "minute_s", bits=zero, logged=none, load=load.load_bps * 60.0, told=none + 1, questions=zero
         ),
-        heard.select(
-            "edge", "minute_s", bits=zero, logged=none, load=zero, told=none, questions="questions", capacity=zero
-        ),
+        heard.select("edge", "minute_s", bits=zero, logged=none, load=zero, told=none, questions="questions"),
     )
-    found = rows.group_by("edge", "minute_s").agg(
-        **{name: rows[name].sum() for name in ("bits", "logged", "load", "told", "questions")},
-        capacity=rows.capacity.max(),
-    )
+    names = ("bits", "logged", "load", "told", "questions")
+    found = rows.group_by("edge", "minute_s").agg(**{name: rows[name].sum() for name in names})
+    found = found.left_join(most, "edge")
     known = (found.logged + found.told) > 0
     found = found.mutate(known=known, slice_s=start_s(found.minute_s, records.SLICE_S))
-    by_slice, by_edge = ibis.window(group_by="slice_s"), ibis.window(group_by="edge")
+    by_slice = ibis.window(group_by="slice_s")
     carries = ibis.ifelse(found.logged > 0, found.bits, found.load)
     a_question = ibis.ifelse(found.known, carries, 0.0).sum().over(by_slice) / (
         ibis.ifelse(found.known, found.questions, 0.0).sum().over(by_slice).nullif(0.0)
     )
-    most = found.capacity.max().over(by_edge).nullif(0.0)
-    guess = ibis.least(found.questions * a_question, most).fill_null(0.0)
+    guess = ibis.least(found.questions * a_question, (found.most_bps * 60.0).nullif(0.0)).fill_null(0.0)
     told = ibis.ifelse((found.logged == 0) & found.known, found.load, 0.0)
     return found.select(
         "edge",
@@ -108,11 +103,12 @@ def shares(
     totals = slices.group_by("slice_s").agg(total=(slices.missing + slices.delivered).sum())
     missing = slices.filter(slices.missing > 0).select("slice_s", "edge", "missing")
     sent = delivered.mutate(slice_s=start_s(delivered.minute_s, records.SLICE_S), bits=delivered["bytes"] * 8.0)
-    own = kept(_own(sent, missing, span))
+    recent_s = first_s - (_OWN_LAGS - 1) * records.SLICE_S
+    own = kept(_own(sent.filter(sent.slice_s >= recent_s), missing, span))
     others = missing.anti_join(own, ["slice_s", "edge"])
     polled = kept(polls(asked, load, kept(_worth(asked, sent, edges, span)), totals, span))
     rest = _rest(polled, sent, own, missing, first_s)
-    fitted = _fitted(_beginning(asked, polled, others, span), rest, kept)
+    fitted = _fitted(_beginning(asked.filter(asked.minute_s >= recent_s), polled, others, span), rest, kept)
     return own.select("slice_s", "edge", *GROUP, "share", trust=ibis.literal(RECENT)).union(fitted)
 
 
@@ -341,8 +337,9 @@ def _faded(rows: Table, lags: int) -> Table:
     """Each row once for its own slice and each of those after it, ``lag_s`` later, with a ``weight`` that fades."""
     rows = rows.mutate(lag_s=ibis.array([lag * records.SLICE_S for lag in range(lags)]).unnest())
     rows = rows.mutate(lag_s=rows.lag_s.cast("int64"))
-    # Who came in the same slice has watched for half of it in the mean. Whole numbers would be divided as decimals.
-    fading = ibis.ifelse(rows.lag_s == 0, _NEW, (rows.lag_s.cast("float64") / -_FADE_S).exp())
+    # So many of those who came then are still there: a log-normal length, of which the log-logistic is next of kin. Who
+    # came in the same slice has watched for half of it in the mean. Whole numbers would be divided as decimals.
+    fading = ibis.ifelse(rows.lag_s == 0, _NEW, 1.0 / (1.0 + (rows.lag_s.cast("float64") / _HALF_GONE_S) ** _STEEP))
     return rows.mutate(slice_s=rows.slice_s + rows.lag_s, weight=fading)
 
 

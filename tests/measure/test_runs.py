@@ -93,6 +93,25 @@ def test_however_it_lands_the_same_tables_come_out(clean: Path, duckdb: Engine, 
     _alike(tmp_path, clean)
 
 
+def test_demand_made_in_parts_is_the_same(duckdb: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edge is silent for minutes, and what it can carry it says only later, in another part."""
+    until_s = BEGIN_S + 600
+    for start_s in (BEGIN_S, BEGIN_S + 300):
+        landed.land(tmp_path / "log", start_s, start_s + 300, sources="q")
+        rows = landed.reports(start_s, start_s + 300)
+        if start_s == BEGIN_S:
+            silent = [each for each in rows if each["edge"] == "a"][6:]
+            rows = [{**each, "capacity_bps": 1000} for each in rows if each not in silent]
+        landed.land_reports(tmp_path / "log", rows)
+    assert measured.run(tmp_path, duckdb, until_s + 1).ok
+    whole = measured.all_rows(tmp_path / "tables")["demand"]
+    monkeypatch.setattr(gold, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(gold, "PART_S", 300)
+    assert measured.run(tmp_path, duckdb, until_s + 2, span=range(BEGIN_S, until_s), rebuild=True).ok
+    assert measured.all_rows(tmp_path / "tables")["demand"] == whole
+    assert {row["time"].timestamp() for row in whole} == {BEGIN_S, BEGIN_S + 300}
+
+
 @pytest.mark.soak
 def test_two_hours_of_disorder(duckdb: Engine, tmp_path: Path) -> None:
     """Half a million questions: late by up to an hour, a tenth twice, in any order; taken in a dozen runs."""

@@ -63,7 +63,7 @@ class StandIn:
         class Session:
             builder = Builder()
             catalog = SimpleNamespace(dropTempView=lambda name: spark.asked.append(f"drop {name}"))
-            sparkContext = SimpleNamespace(applicationId="app-1", master="local-cluster[2,1,1024]")  # noqa: N815
+            sparkContext = SimpleNamespace(applicationId="app-1", master="local-cluster[2,1,1024]")  # noqa: N815  as pyspark has it
 
             @property
             def read(self) -> Any:
