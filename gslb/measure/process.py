@@ -15,7 +15,7 @@ from gslb.measure.retention import Keep, Removed
 from gslb.measure.runs import Order, Pipeline, Progress, alone
 from gslb.measure.settings import Settings
 from gslb.measure.silver import Facts
-from gslb.store.events import open_events
+from gslb.store.opening import open_events
 from gslb.store.settings import admin_token
 
 

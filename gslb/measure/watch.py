@@ -24,9 +24,8 @@ from gslb.measure.receiving import Receiver
 from gslb.measure.runs import Pipeline, alone
 from gslb.measure.settings import Settings
 from gslb.measure.tokens import Tokens
-from gslb.store.events import open_events
 from gslb.store.leases import Leasing
-from gslb.store.opening import open_writer
+from gslb.store.opening import open_events, open_writer
 from gslb.store.page import NOT_FOUND, TEXT, serving
 
 MEASURE: Final = "measure"

@@ -10,10 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from gslb.errors import GslbError
 from gslb.model.report import Report
-from gslb.store import redis_url
-from gslb.store.opening import MEMORY, check_url
 
 LIMIT: Final = 1000
 """Entries of a page, at most."""
@@ -76,31 +73,6 @@ class Events(Protocol):
 
     async def close(self) -> None:
         """End it."""
-
-
-def open_events(url: str, token: str | None = None) -> Events:
-    """Where the entries of the store at ``url`` are read; of an embedded one through its server's admin port,
-    ``http://ADDR:PORT``, with the admin token. It connects when it is first asked for something.
-
-    Raises `GslbError` where the URL is faulty, or is that of the embedded store.
-    """
-    if url.startswith("http://"):
-        if not token:
-            raise GslbError("reading from an admin port needs its token")
-        from gslb.store.admin_events import AdminEvents
-
-        return AdminEvents(url, token)
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise GslbError(f"the store cannot be opened: {error}") from None
-    if url == MEMORY:
-        raise GslbError("the embedded store is inside of a server: read from its admin port, http://ADDR:PORT")
-    from gslb.store.redis import Link
-    from gslb.store.redis_events import RedisEvents
-
-    address = redis_url.parse(url)
-    return RedisEvents(Link(address), address.shown)
 
 
 def position(text: str, n: int = 0) -> Position:

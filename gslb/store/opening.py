@@ -10,6 +10,7 @@ from typing import Final, Protocol, runtime_checkable
 from gslb.errors import GslbError
 from gslb.model.report import StoreState
 from gslb.store import redis_url
+from gslb.store.events import Events
 from gslb.store.interface import Store, Writer
 
 MEMORY: Final = "memory://"
@@ -75,6 +76,28 @@ def open_writer(url: str, token: str | None = None) -> Writer:
     from gslb.store.redis_store import RedisWriter
 
     return RedisWriter(redis_url.parse(url))
+
+
+def open_events(url: str, token: str | None = None) -> Events:
+    """Where the entries of the store at ``url`` are read; of an embedded one through its server's admin port,
+    ``http://ADDR:PORT``, with the admin token. It connects when it is first asked for something.
+
+    Raises `GslbError` where the URL is faulty, or is that of the embedded store.
+    """
+    if url.startswith("http://"):
+        if not token:
+            raise GslbError("reading from an admin port needs its token")
+        from gslb.store.admin_events import AdminEvents
+
+        return AdminEvents(url, token)
+    _check(url)
+    if url == MEMORY:
+        raise GslbError("the embedded store is inside of a server: read from its admin port, http://ADDR:PORT")
+    from gslb.store.redis import Link
+    from gslb.store.redis_events import RedisEvents
+
+    address = redis_url.parse(url)
+    return RedisEvents(Link(address), address.shown)
 
 
 def _check(url: str) -> None:

@@ -27,10 +27,10 @@ from gslb.measure.follow import Counts, Followed
 from gslb.model import records
 from gslb.model.override import KIND_DRAIN, Override, Target
 from gslb.model.report import DOWN, UP, Report
-from gslb.store.events import Page, Position, open_events
+from gslb.store.events import Page, Position
 from gslb.store.interface import Writer
 from gslb.store.memory import MemoryStore
-from gslb.store.opening import open_writer
+from gslb.store.opening import open_events, open_writer
 
 T0 = 1_790_000_000_000
 
@@ -190,7 +190,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from gslb.measure import arrow, follow
 from gslb.store import events, redis, redis_events
-from gslb.store.events import open_events
+from gslb.store.opening import open_events
 import pyarrow
 
 pyarrow.array(["x"])  # looks for pandas once, and not in each child

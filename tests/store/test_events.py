@@ -19,11 +19,11 @@ from gslbtest.stores import RedisServer
 from gslb.errors import GslbError
 from gslb.model.report import DOWN, UP, Report
 from gslb.store import admin_events, events
-from gslb.store.events import Entry, Events, Page, Position, begun_anew, open_events, position
+from gslb.store.events import Entry, Events, Page, Position, begun_anew, position
 from gslb.store.interface import Outcome, StoreError
 from gslb.store.memory import MemoryStore
 from gslb.store.memory_events import MemoryEvents
-from gslb.store.opening import open_writer
+from gslb.store.opening import open_events, open_writer
 from gslb.store.serving import serve
 
 

@@ -27,9 +27,9 @@ from gslb.model.override import KIND_DRAIN, Override, Target
 from gslb.model.plan import Plan
 from gslb.model.report import Report, StoreState
 from gslb.store import redis_library, redis_store
-from gslb.store.events import Position, open_events
+from gslb.store.events import Position
 from gslb.store.interface import DISPATCH, Freeze, StoreError
-from gslb.store.opening import open_store, open_writer
+from gslb.store.opening import open_events, open_store, open_writer
 from gslb.store.redis_clock import StoreClock
 from gslb.store.redis_library import FAULT_KEY
 from gslb.store.redis_url import parse
