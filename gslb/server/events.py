@@ -12,7 +12,8 @@ from gslb.store.interface import Store
 
 @runtime_checkable
 class _Embedded(Protocol):
-    async def after(self, position: Position, limit: int) -> Page: ...
+    async def after(self, position: Position, limit: int) -> Page:
+        """The next entries after a position."""
 
 
 class Entries:
