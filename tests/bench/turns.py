@@ -19,7 +19,7 @@ def main() -> None:
     """Do the runs."""
     here, start_s, hours = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     settings = Settings(
-        log=here / "log", out=here / "tables", zones=here / "zones", data=here / "data", memory_mb=512, threads=2
+        log=here / "log", out=here / "tables", zones=here / "zones", data=here / "data", memory_mb=1024, threads=2
     )
     for at in range(hours):
         for file in sorted((here / "landing" / f"{at:02}").rglob("*.parquet")):
