@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,8 +119,7 @@ def dying(root: Path, now_s: float, point: str = "", after_s: float | None = Non
     child.start()
     if after_s is not None:
         time.sleep(after_s)
-        assert child.pid is not None
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()  # where it has not ended yet
     child.join(SOON_S)
     assert child.exitcode is not None, "it hangs"
     return child.exitcode
