@@ -20,7 +20,6 @@ class Done:
 
     run: str
     began_s: float
-    ended_s: float = 0.0
     intake: dict[str, Intake] = field(default_factory=dict)
     built: list[Built] = field(default_factory=list)
     pieces: list[tuple[str, Piece]] = field(default_factory=list)

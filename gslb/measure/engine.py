@@ -24,6 +24,7 @@ from gslb.errors import GslbError
 from gslb.measure import arrow
 from gslb.measure.runner import TRUTH, Runner
 from gslb.model import records
+from gslb.store.atomic import sync_folder
 
 try:
     import duckdb
@@ -302,11 +303,7 @@ def _published(hidden: Path, folder: Path, stem: str) -> list[Written]:
             os.fsync(file.fileno())
         written.append(Written(name, rows, path.stat().st_size))
         path.replace(folder / name)
-    at_hand = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(at_hand)
-    finally:
-        os.close(at_hand)
+    sync_folder(folder)
     return written
 
 

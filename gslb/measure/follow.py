@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +26,7 @@ from gslb.model import records
 from gslb.store.atomic import write_atomic
 from gslb.store.events import LIMIT, REPORT, Entry, Events, Position, position
 from gslb.store.interface import StoreError
+from gslb.store.locking import alone_in
 
 WATERMARK: Final = "_watermark.json"
 LOCK: Final = ".lock"
@@ -213,16 +212,7 @@ async def _in_thread(work: Callable[[], None]) -> None:
 def following(folder: Path) -> Iterator[Followed]:
     """What follows into ``folder``, which is made where it is missing. Raises `GslbError` where another process does,
     or where it cannot be used."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise GslbError(f"{folder}: cannot be used: {error.strerror}") from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise GslbError(f"{folder}: another process follows the store's reports there") from None
+    with alone_in(folder, LOCK, "another process follows the store's reports there"):
         try:
             for torn in folder.glob(".*.tmp"):
                 torn.unlink()
@@ -230,8 +220,6 @@ def following(folder: Path) -> Iterator[Followed]:
         except OSError as error:
             raise GslbError(f"{folder}: cannot be used: {error.strerror}") from None
         yield followed
-    finally:
-        os.close(lock)
 
 
 class _Kept(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from gslb.measure import delivery, footers
 from gslb.measure.bronze import AHEAD, LATE, SOURCES, Bronze, Entry
 from gslb.measure.failing import failpoint
 from gslb.measure.manifest import hour_name
-from gslb.store.atomic import replacing, write_atomic
+from gslb.store.atomic import replacing, sync_folder, write_atomic
 
 AHEAD_S: Final = 300
 """A clock may be so much ahead of ours."""
@@ -89,7 +89,7 @@ def take(
         ]
         taken = [entry for entry in looked if entry is not None]
         for folder in {(bronze.folder / entry.file).parent for entry in taken if entry.file}:
-            _sync(folder)
+            sync_folder(folder)
         failpoint("bronze-linked")
         bronze.take(taken, run, now_s)
         for entry in taken:
@@ -170,11 +170,3 @@ def _link(path: Path, target: Path) -> None:
     except OSError:
         with path.open("rb") as source, replacing(target) as file:
             shutil.copyfileobj(source, file, 1 << 20)
-
-
-def _sync(folder: Path) -> None:
-    at_hand = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(at_hand)
-    finally:
-        os.close(at_hand)

@@ -7,8 +7,6 @@ or a table that a gate stops, does not keep the others from being built.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from gslb.measure.manifest import Piece
 from gslb.measure.publish import DEMAND_LIVE, GOLD, SILVER, Published
 from gslb.measure.quality import Verdict
 from gslb.measure.silver import TABLES_OF, Batch, Facts
+from gslb.store.locking import alone_in
 
 LOCK: Final = ".lock"
 STRICT_S: Final = 1800
@@ -56,22 +55,9 @@ Progress = Callable[[str, int, int], None]
 """Told the step, how much of it is done, and of how much."""
 
 
-@contextlib.contextmanager
-def alone(tables: Path) -> Iterator[None]:
+def alone(tables: Path) -> contextlib.AbstractContextManager[None]:
     """The one process that writes to ``tables``. Raises `GslbError` where there is another, or it cannot be used."""
-    try:
-        tables.mkdir(parents=True, exist_ok=True)
-        at_hand = os.open(tables / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise GslbError(f"{tables}: cannot be used: {error.strerror}") from None
-    try:
-        try:
-            fcntl.flock(at_hand, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise GslbError(f"{tables}: another process measures there") from None
-        yield
-    finally:
-        os.close(at_hand)
+    return alone_in(tables, LOCK, "another process measures there")
 
 
 class Pipeline:
@@ -224,10 +210,11 @@ class _Run:
         until_s = order.until_s(self.now_s, 300)
         span = order.span if order.span is not None else range(1 << 62)
         works = gold.stale(pipeline.silver, pipeline.gold, until_s, span, rebuild=order.rebuild) if order.hours else []
+        held = gold.held(pipeline.silver, pipeline.bronze) if works else set()
         for at, work in enumerate(works):
             self.progress("build gold", at, len(works))
             with self.guarded(work.kind.name):
-                self._build_piece(work)
+                self._build_piece(work, held)
         self.progress("build gold", len(works), len(works))
         demand = pipeline.gold["demand"].current
         self.done.demand_until_s = _until_s(demand.pieces, 300)
@@ -239,13 +226,12 @@ class _Run:
             work = gold.stale_live(self.pipeline.silver, self.pipeline.gold["demand_live"], until_s)
             if work is not None:
                 with self.guarded(work.kind.name):
-                    self._build_piece(work)
+                    self._build_piece(work, gold.held(self.pipeline.silver, self.pipeline.bronze))
         self.done.live_until_s = _until_s(self.pipeline.gold["demand_live"].current.pieces, 60)
 
-    def _build_piece(self, work: gold.Work) -> None:
+    def _build_piece(self, work: gold.Work, held: set[int]) -> None:
         pipeline, run = self.pipeline, self.done.run
         table = pipeline.gold[work.kind.name]
-        held = gold.held(pipeline.silver, pipeline.bronze)
         piece = gold.build(self.engine, pipeline.silver, table, work, run, held)
         failpoint("gold-written")
         verdicts, piece = self._judging().piece(pipeline.silver, table, work, piece)
