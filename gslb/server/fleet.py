@@ -21,6 +21,7 @@ import structlog
 
 from gslb.errors import GslbError
 from gslb.server import cells, frames, ring
+from gslb.server.child import child
 from gslb.server.listen import Opened
 from gslb.server.meta import RateLimit
 
@@ -260,20 +261,15 @@ class Fleet:
         return future
 
     async def _spawn(self, slot: Slot) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            channel = frames.Channel(ours, lambda frame, _: self._frame(slot, frame), lambda: self._lost(slot))
-            channel.send(msgspec.structs.replace(self._start, slot=slot.index), [slot.counters, slot.log])
-            channel.send(frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets])
-            slot.started, slot.since_s = time.monotonic(), time.time()
-            try:
-                slot.process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-P", "-m", "gslb.server.worker", str(theirs.fileno()),
-                    pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
-                )  # fmt: skip
-            except BaseException:
-                channel.close()
-                raise
+        start = msgspec.structs.replace(self._start, slot=slot.index)
+        listen = frames.Listen(slot.index), [sock.fileno() for sock in slot.sockets]
+        slot.started, slot.since_s = time.monotonic(), time.time()
+        channel, slot.process = await child(
+            "gslb.server.worker",
+            [(start, [slot.counters, slot.log]), listen],
+            lambda frame, _: self._frame(slot, frame),
+            lambda: self._lost(slot),
+        )
         # Only now, so that whoever tells all workers something tells this one after what stands above.
         slot.channel, slot.owed = channel, False
         if self._swap:

@@ -10,8 +10,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import socket
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -19,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from gslb.server import cells, frames
+from gslb.server.child import child
 from gslb.server.fleet import BACKOFF_S, STEADY_S, Slot
 from gslb.server.querylog import board
 from gslb.server.settings import Settings
@@ -171,20 +170,13 @@ class Link:
             self._channel.close()
 
     async def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            channel = frames.Channel(ours, lambda frame, _: self._frame(frame), self._lost)
-            counters, rings = [slot.counters for slot in self._slots], [slot.log for slot in self._slots]
-            try:
-                channel.send(self._start, [self._fd, *counters, *rings])
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-P", "-m", "gslb.server.querylog.process", str(theirs.fileno()),
-                    pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
-                )  # fmt: skip
-            except BaseException:
-                channel.close()
-                raise
-        self._channel = channel
+        counters, rings = [slot.counters for slot in self._slots], [slot.log for slot in self._slots]
+        self._channel, self._process = await child(
+            "gslb.server.querylog.process",
+            [(self._start, [self._fd, *counters, *rings])],
+            lambda frame, _: self._frame(frame),
+            self._lost,
+        )
         self._started_s = self._heard_s = time.monotonic()
         self._unanswered, self._owed = 0, False
         current = self._current[0] if self._current is not None else -1
