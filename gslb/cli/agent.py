@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gslb.cli.daemon import configured, until_told
 from gslb.store.interface import Writer
 
 if TYPE_CHECKING:  # imported by the verb that needs it
@@ -35,16 +36,10 @@ def agent(
     import os
 
     from gslb.agent.config import DEFAULT_FILE, load
-    from gslb.cli import NO_CONFIGURATION
-    from gslb.errors import ConfigErrors
 
     path = config or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
     edge, store = edge or os.environ.get("GSLB_EDGE") or None, store or os.environ.get("GSLB_STORE") or None
-    try:
-        settings = load(path, edge, store, os.environ)
-    except ConfigErrors as errors:
-        typer.echo(str(errors), err=True)
-        raise typer.Exit(NO_CONFIGURATION) from None
+    settings = configured(lambda: load(path, edge, store, os.environ))
     if dry_run:
         _try(settings)
         return
@@ -57,9 +52,7 @@ def agent(
 
 
 async def _serve(config: Config, writer: Writer) -> None:
-    import asyncio
     import random
-    import signal
 
     import structlog
 
@@ -67,11 +60,9 @@ async def _serve(config: Config, writer: Writer) -> None:
     from gslb.agent.run import Timing, serve
 
     configure()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     line = f"ready edge={config.edge} probes={len(config.probes)} interval={config.interval_s:g}s"
-    await serve(config, writer, Timing(random.Random()), structlog.get_logger(), stop, line)
+    timing = Timing(random.Random())
+    await until_told(lambda stop: serve(config, writer, timing, structlog.get_logger(), stop, line))
 
 
 def _try(config: Config) -> None:

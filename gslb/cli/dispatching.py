@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gslb.cli.daemon import configured, say, until_told
 from gslb.cli.files import AsJson
 from gslb.cli.units import AT_HELP
 
@@ -61,9 +62,7 @@ def dispatch(
         return
     import os
 
-    from gslb.cli import NO_CONFIGURATION
     from gslb.dispatch.settings import load
-    from gslb.errors import ConfigErrors
 
     flags = {
         "zones": zones,
@@ -75,11 +74,7 @@ def dispatch(
         "metrics": metrics,
     }
     at_ms = _at_ms(at, dry=dry_run)
-    try:
-        settings = load(flags, os.environ, config)
-    except ConfigErrors as errors:
-        typer.echo(str(errors), err=True)
-        raise typer.Exit(NO_CONFIGURATION) from None
+    settings = configured(lambda: load(flags, os.environ, config))
     if once or dry_run:
         _once(settings, out, dry=dry_run, at_ms=at_ms, as_json=as_json)
         return
@@ -138,16 +133,10 @@ def _once(settings: Settings, out: Path | None, *, dry: bool, at_ms: int | None,
 
 
 async def _serve(settings: Settings) -> None:
-    import asyncio
-    import signal
-
     import structlog
 
     from gslb.dispatch.process import serve
     from gslb.store.log import configure
 
     configure()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, structlog.get_logger(), stop, lambda line: print(line, flush=True))
+    await until_told(lambda stop: serve(settings, structlog.get_logger(), stop, say))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gslb.cli.daemon import configured, say, until_told
 from gslb.cli.files import AsJson
 
 if TYPE_CHECKING:  # imported by the verb that needs it
@@ -178,33 +179,21 @@ def quality(
 
 
 async def _serve(settings: Settings) -> None:
-    import asyncio
-    import signal
-
     import structlog
 
     from gslb.measure.watch import watch
     from gslb.store.log import configure
 
     configure()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await watch(settings, structlog.get_logger(), stop, lambda line: print(line, flush=True))
+    await until_told(lambda stop: watch(settings, structlog.get_logger(), stop, say))
 
 
 def _settings(flags: dict[str, Any], config: Path | None) -> Settings:
     import os
 
-    from gslb.cli import NO_CONFIGURATION
-    from gslb.errors import ConfigErrors
     from gslb.measure.settings import load
 
-    try:
-        return load(flags, os.environ, config)
-    except ConfigErrors as errors:
-        typer.echo(str(errors), err=True)
-        raise typer.Exit(NO_CONFIGURATION) from None
+    return configured(lambda: load(flags, os.environ, config))
 
 
 def _span(from_: str | None, to: str | None, now_s: float) -> range | None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gslb.cli.daemon import configured
+
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings; default: /etc/gslb/gslb.toml")
 ]
@@ -47,8 +49,6 @@ def serve(
 
     Every option is also a variable GSLB_… and a key of the TOML file; a flag wins over both.
     """
-    from gslb.cli import NO_CONFIGURATION
-    from gslb.errors import ConfigErrors
     from gslb.server.settings import load
 
     flags = {
@@ -64,12 +64,7 @@ def serve(
         "cookie_secret_file": cookie_secret_file,
         "query_log_dir": query_log_dir,
     }
-    try:
-        settings, _ = load(flags, os.environ, config)
-    except ConfigErrors as errors:
-        for error in errors.errors:
-            typer.echo(str(error), err=True)
-        raise typer.Exit(NO_CONFIGURATION) from None
+    settings, _ = configured(lambda: load(flags, os.environ, config))
 
     from gslb.server.serve import run
 
