@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from gslbtest.process import SOON_S, program
+from gslbtest.alerts import DEPLOY, each_fires_in_its_case_alone, exposed, promtool, rules_of, unit_is_sound
 
 from gslb.dispatch.metrics import Told, exposition
 from gslb.dispatch.rounds import PUBLISHED, Done
@@ -19,12 +15,8 @@ from gslb.model.plan import Plan, PlannedEdge, PlanRow
 from gslb.plan.optimize import Level, Parts, Solution
 from gslb.plan.round import Made, Report
 
-REPO = Path(__file__).parents[2]
-ALERTS = REPO / "deploy" / "alerts-dispatch.yml"
-RULES: dict[str, dict[str, Any]] = {
-    rule["alert"]: rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
-}
-STEPS = 240  # an hour, 15 s apart
+ALERTS = DEPLOY / "alerts-dispatch.yml"
+RULES = rules_of(ALERTS)
 WELL = {
     'gslb_dispatch_last_success_timestamp_seconds{instance="a"}': "0+15",
     'gslb_dispatch_last_success_timestamp_seconds{instance="b"}': "0",
@@ -68,67 +60,22 @@ CASES: dict[str, tuple[dict[str, str], dict[str, dict[str, str]]]] = {
 }
 
 
-def promtool(*arguments: str, given: bytes | None = None) -> None:
-    done = subprocess.run(
-        [program("promtool"), *arguments], input=given, capture_output=True, timeout=SOON_S, check=False
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr).decode()
-
-
 def test_each_fires_in_its_case_alone(tmp_path: Path) -> None:
-    tests = []
-    for differs, fires in CASES.values():
-        series = [
-            {"series": name.replace("{", '{job="gslb-dispatch",'), "values": f"{_values(value)}x{STEPS}"}
-            for name, value in (WELL | differs).items()
-        ]
-        asked = [
-            {"eval_time": "60m", "alertname": name, "exp_alerts": [_fired(rule, fires[name])] if name in fires else []}
-            for name, rule in RULES.items()
-        ]
-        tests.append({"interval": "15s", "input_series": series, "alert_rule_test": asked})
-    path = tmp_path / "cases.yml"
-    path.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "15s", "tests": tests}))
-    promtool("test", "rules", str(path))
-    assert {name for _, fires in CASES.values() for name in fires} == set(RULES)
+    each_fires_in_its_case_alone(ALERTS, "gslb-dispatch", WELL, CASES, tmp_path)
 
 
 def test_the_metrics_are_sound_and_all_that_is_asked_for_is_there() -> None:
     told = Told()
     told.ended(Done(PUBLISHED, made=_made(), demand_age_s=1.0), 5.0, lease_held=True)
     text = exposition(told)
-    promtool("check", "metrics", given=text)
-    exposed = set(re.findall(rb"^(\w+)", text, re.MULTILINE))
-    wanted = {name.encode() for rule in RULES.values() for name in re.findall(r"\bgslb_\w+", rule["expr"])}
-    assert wanted - exposed == set()
-    page = (REPO / "docs" / "operations.md").read_text()
-    named = {name.decode() for name in exposed if name.startswith(b"gslb_dispatch_")}
+    page = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    named = {name for name in exposed(text, ALERTS) if name.startswith("gslb_dispatch_")}
     assert {name for name in named if f"`{name}`" not in page} == set()
 
 
 def test_the_unit_is_sound(tmp_path: Path) -> None:
-    text = (REPO / "deploy" / "gslb-dispatch.service").read_text()
-    assert set(re.findall(r"^\[(\w+)\]$", text, re.MULTILINE)) == {"Unit", "Service", "Install"}
-    path = tmp_path / "gslb-dispatch.service"
-    path.write_text(text.replace("/usr/local/bin/gslb", "/bin/true"))
-    if shutil.which("systemd-analyze"):  # where there is no systemd, nothing can verify its units
-        line = ["systemd-analyze", "verify", "--man=no", str(path)]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=SOON_S, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
+    unit_is_sound("gslb-dispatch.service", tmp_path)
     promtool("check", "rules", str(ALERTS))
-
-
-def _values(value: str) -> str:
-    return value if "+" in value else f"{value}+0"
-
-
-def _fired(rule: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
-    labels = {"job": "gslb-dispatch"} | labels
-    told = {
-        key: re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: labels[found[1]], text)
-        for key, text in rule["annotations"].items()
-    }
-    return {"exp_labels": labels | rule["labels"], "exp_annotations": told}
 
 
 def _made() -> Made:
