@@ -45,6 +45,10 @@ class ConfigErrors(GslbError):
         super().__init__("\n".join(str(error) for error in self.errors))
 
 
+class UsageError(GslbError):
+    """A flag or a variable that cannot be used; the text names it."""
+
+
 class FaultyError(GslbError):
     """Something handed over as keys and values that is refused. ``faults`` are pairs of key and reason, at least one;
     the key is empty where the whole is at fault. The text names ``what`` it is, and all of them."""

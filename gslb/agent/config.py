@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from gslb.agent.fields import Place
 from gslb.agent.models import AgentModel, ProbeModel, SourceModel
-from gslb.errors import ConfigError, ConfigErrors, Findings, GslbError
+from gslb.errors import ConfigError, ConfigErrors, Findings, UsageError
 from gslb.store.opening import check_url
 from gslb.zone.nodes import Document, Keys, Text, quote
 from gslb.zone.parse import parse
@@ -116,15 +116,11 @@ class Config:
         return any(target.four for target in targets), any(target.six for target in targets)
 
 
-class UsageError(GslbError):
-    """A flag or a variable that cannot be used; the text names it, and tells the file's faults as well."""
-
-
 def load(path: Path | None, edge: str | None, store: str | None, environ: Mapping[str, str]) -> Config:
     """Read a file (None: there is none); ``edge`` and ``store``, of flags, win over what it says.
 
     The token of an admin port stands in the file's ``token_file``, else in GSLB_REPORT_TOKEN. Raises `ConfigErrors`, or
-    `UsageError` where flags or variables are at fault.
+    `UsageError` where flags or variables are at fault, which tells the file's faults as well.
     """
     findings = Findings()
     document = Document("", Keys())

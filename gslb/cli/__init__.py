@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from gslb.errors import GslbError
+from gslb.errors import GslbError, UsageError
 
 FAILURE = 1
 USAGE = 2
@@ -23,7 +23,7 @@ def main() -> None:
     except GslbError as error:
         for line in str(error).splitlines():
             print(f"gslb: {line}", file=sys.stderr)
-        sys.exit(USAGE if type(error).__name__ == "UsageError" else FAILURE)
+        sys.exit(USAGE if isinstance(error, UsageError) else FAILURE)
 
 
 def _prepare_output() -> None:

@@ -55,7 +55,7 @@ class Desk(Protocol):
 
 def desk(store: str | None, admin: str | None, state: Path | None, config: Path | None) -> Desk:
     """The one that the options name. Raises `UsageError`."""
-    from gslb.server.settings import UsageError
+    from gslb.errors import UsageError
 
     if store is None:
         from gslb.cli.client import Server

@@ -87,7 +87,7 @@ def _at_ms(text: str | None, *, dry: bool) -> int | None:
     import time
 
     from gslb.cli.units import past_ms
-    from gslb.store.settings import UsageError
+    from gslb.errors import UsageError
 
     if text is None:
         return None

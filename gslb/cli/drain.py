@@ -66,8 +66,8 @@ def undrain(
     import sys
 
     from gslb.cli.desk import desk as open_desk
+    from gslb.errors import UsageError
     from gslb.model.override import KIND_DRAIN
-    from gslb.server.settings import UsageError
 
     ordering.check_place(is_edge=is_edge, is_pop=is_pop)
     desk = open_desk(store, admin, state, config)

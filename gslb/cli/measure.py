@@ -199,7 +199,7 @@ def _settings(flags: dict[str, Any], config: Path | None) -> Settings:
 def _span(from_: str | None, to: str | None, now_s: float) -> range | None:
     """The seconds that are asked for; None: all."""
     from gslb.cli.units import past_ms
-    from gslb.store.settings import UsageError
+    from gslb.errors import UsageError
 
     found: dict[str, int] = {}
     for name, text in (("--from", from_), ("--to", to)):

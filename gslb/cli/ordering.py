@@ -70,8 +70,8 @@ class Draft:
 
     def override(self, name: str, clock_s: int) -> Override:
         """The override that is meant when the store's clock is ``clock_s``. Raises `UsageError` with every fault."""
+        from gslb.errors import UsageError
         from gslb.health.override import OverrideError, read
-        from gslb.server.settings import UsageError
 
         faults = list(self.faults)
 
@@ -233,7 +233,7 @@ def end(desk: Desk, overrides: Iterable[Override], clock_s: int, *, as_json: boo
 def place(desk: Desk, name: str, *, is_edge: bool, is_pop: bool) -> dict[str, str]:
     """``{"edge": name}`` or ``{"pop": name}``: what a name means. Raises `GslbError` where it means nothing, or two
     things and nobody said which."""
-    from gslb.server.settings import UsageError
+    from gslb.errors import UsageError
 
     edges = desk.edges()
     if edges is None:
@@ -266,7 +266,7 @@ def near(name: str, words: Collection[str]) -> str:
 
 def check_place(*, is_edge: bool, is_pop: bool) -> None:
     """Raises `UsageError` where both are said."""
-    from gslb.server.settings import UsageError
+    from gslb.errors import UsageError
 
     if is_edge and is_pop:
         raise UsageError("--edge and --pop: a name is the one or the other")
@@ -276,7 +276,7 @@ def author_of(said: str | None) -> str:
     """Who orders: what was said, else the user. Raises `UsageError` where nobody knows."""
     import getpass
 
-    from gslb.server.settings import UsageError
+    from gslb.errors import UsageError
 
     if said is not None:
         return said

@@ -54,7 +54,7 @@ def show(
     """Show a plan: what it is, and with --rows, --service or --view its rows."""
     from gslb.cli import show_plan
     from gslb.cli.plan_desk import PlanDesk
-    from gslb.server.settings import UsageError
+    from gslb.errors import UsageError
 
     desk = PlanDesk.of(store, admin, state, config, kept)
     if versions:

@@ -37,7 +37,8 @@ class PlanDesk:
         import os
 
         from gslb.cli.client import Server
-        from gslb.server.settings import UsageError, load
+        from gslb.errors import UsageError
+        from gslb.server.settings import load
 
         if store is None:
             settings, _ = load({"admin": admin, "state": state}, os.environ, config)
@@ -87,7 +88,7 @@ class PlanDesk:
     def freeze(self, until: str, author: str, reason: str) -> tuple[int, Plan | None]:
         """Freeze plans, and have the one that counts hold for an hour longer than that; ``now`` ends a freeze. The end
         in ms since 1970, and the plan. Raises `GslbError` where that is refused."""
-        from gslb.server.settings import UsageError
+        from gslb.errors import UsageError
 
         async def write(writer: Writer) -> tuple[int, Plan | None]:
             now_ms = writer.clock_ms

@@ -89,9 +89,9 @@ def _measurement(edge: str, verdicts: dict[str, Health | None], texts: dict[str,
     """What the options say. Raises `UsageError` with everything that is wrong with them."""
     import json
 
+    from gslb.errors import UsageError
     from gslb.health.report import ReportError, read_json
     from gslb.health.state import Measurement
-    from gslb.server.settings import UsageError
     from gslb.zone.nodes import Text
     from gslb.zone.scalars import rate, seconds, whole
 
@@ -130,7 +130,8 @@ def _where(store: str | None, admin: str | None, state: Path | None, config: Pat
     import os
 
     from gslb.cli.client import given_token
-    from gslb.server.settings import UsageError, load
+    from gslb.errors import UsageError
+    from gslb.server.settings import load
 
     if store and admin:
         raise UsageError("--store and --admin: it is written to the one or to the other")

@@ -90,7 +90,7 @@ def _instant(server: Server, text: str) -> str:
     import time
 
     from gslb.cli.units import is_relative, past_ms, rfc3339
-    from gslb.server.settings import UsageError
+    from gslb.errors import UsageError
 
     try:
         found_ms = past_ms(text, time.time_ns() // 1_000_000)

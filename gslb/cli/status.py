@@ -46,7 +46,7 @@ def status(
         look_on(_servers(admins, states, config, REPLY_S), interval, frames, as_json=as_json)
         return
     if frames is not None:
-        from gslb.server.settings import UsageError
+        from gslb.errors import UsageError
 
         raise UsageError("--frames: they are those of --watch")
     servers = _servers(admins, states, config, TIMEOUT_S)
@@ -59,7 +59,7 @@ def status(
 def _servers(admins: list[str] | None, states: list[Path] | None, config: Path | None, reply_s: float) -> list[Server]:
     """Raises `UsageError` where it is not clear which state directory is whose."""
     from gslb.cli.client import Server
-    from gslb.server.settings import UsageError
+    from gslb.errors import UsageError
 
     ports: list[str | None] = list(admins) if admins else [None]
     folders: list[Path | None] = list(states) if states else [None]

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from gslb.errors import ConfigError, ConfigErrors, GslbError
+from gslb.errors import ConfigError, ConfigErrors, UsageError
 from gslb.server.endpoint import Endpoint
 from gslb.store import redis_url
 from gslb.store.opening import MEMORY, check_url
@@ -27,10 +27,6 @@ SECRET_BYTES = 16
 """Length of a cookie secret: a SipHash key (RFC 9018 section 4.4)."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class UsageError(GslbError):
-    """A flag or a variable that cannot be used; the text names it."""
 
 
 def _endpoint(value: object) -> object:

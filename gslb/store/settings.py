@@ -10,13 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gslb.errors import ConfigError, ConfigErrors, GslbError
+from gslb.errors import ConfigError, ConfigErrors, GslbError, UsageError
 
 T = TypeVar("T")
-
-
-class UsageError(GslbError):
-    """A flag or a variable that cannot be used; the text names it."""
 
 
 def load(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gslb.agent.config import Config, Probe, Source, Target, UsageError, load
+from gslb.agent.config import Config, Probe, Source, Target, load
 from gslb.agent.fields import Place
-from gslb.errors import ConfigErrors
+from gslb.errors import ConfigErrors, UsageError
 
 BASE = "edge: fra-1\nstore: redis://127.0.0.1\n"
 V4, V6 = socket.AF_INET, socket.AF_INET6

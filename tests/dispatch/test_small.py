@@ -20,12 +20,11 @@ from gslb.dispatch.metrics import Told, exposition
 from gslb.dispatch.rounds import FAILED, PUBLISHED, STANDBY, Done, version_at
 from gslb.dispatch.settings import Settings, load
 from gslb.dispatch.solver import check_installed
-from gslb.errors import ConfigErrors, GslbError
+from gslb.errors import ConfigErrors, GslbError, UsageError
 from gslb.model.plan import PLAN_SUM, Plan, PlannedEdge, PlanRow
 from gslb.model.report import StoreState
 from gslb.plan.published import is_version
 from gslb.store.page import serving
-from gslb.store.settings import UsageError
 
 NOWHERE = Path("/nonexistent/dispatch.toml")
 HALF = PLAN_SUM // 2

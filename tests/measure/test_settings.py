@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gslb.errors import ConfigErrors
+from gslb.errors import ConfigErrors, UsageError
 from gslb.measure.settings import Settings, load
-from gslb.store.settings import UsageError
 
 
 def test_flags_over_variables_over_the_file(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gslb.errors import ConfigErrors
+from gslb.errors import ConfigErrors, UsageError
 from gslb.server.endpoint import Endpoint
-from gslb.server.settings import Settings, UsageError, load, read_secrets
+from gslb.server.settings import Settings, load, read_secrets
 
 FORM = "is not ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53"
 NO_HOST = "the URL names no host, or one that is not HOST, HOST:PORT or [IPv6]:PORT"
