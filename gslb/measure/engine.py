@@ -228,18 +228,21 @@ def _compiled(backend: Any, table: Table) -> str:
     return str(query.sql(dialect=backend.dialect))
 
 
+_TYPES: Final[Mapping[str, str]] = {
+    records.TIME: "TIMESTAMPTZ",
+    records.TEXT: "VARCHAR",
+    records.WHOLE: "BIGINT",
+    records.REAL: "DOUBLE",
+    TRUTH: "BOOLEAN",
+}
+
+
 class _DuckDB:
     """DuckDB in memory, spilling to ``own``."""
 
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
     quote = '"'
-    types: dict[str, str] = {  # noqa: RUF012  a Protocol has no ClassVar
-        records.TIME: "TIMESTAMPTZ",
-        records.TEXT: "VARCHAR",
-        records.WHOLE: "BIGINT",
-        records.REAL: "DOUBLE",
-        TRUTH: "BOOLEAN",
-    }
+    types = _TYPES
 
     def __init__(self, own: Path, memory_mb: int, threads: int) -> None:
         self._con = duckdb.connect(

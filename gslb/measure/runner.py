@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -20,7 +20,7 @@ class Runner(Protocol):
     """Ibis' own connection."""
     quote: str
     """What stands around names."""
-    types: dict[str, str]
+    types: Mapping[str, str]
     """How it calls the kinds of `records`."""
 
     def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:

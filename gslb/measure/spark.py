@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +63,15 @@ _HERE: Final = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "1
 """What goes for executors on this machine."""
 
 
+_TYPES: Final[Mapping[str, str]] = {
+    records.TIME: "TIMESTAMP",
+    records.TEXT: "STRING",
+    records.WHOLE: "BIGINT",
+    records.REAL: "DOUBLE",
+    TRUTH: "BOOLEAN",
+}
+
+
 class Spark:
     """A session, and where it keeps tables: ``own`` is a folder that executors see too.
 
@@ -72,13 +81,7 @@ class Spark:
 
     errors: tuple[type[Exception], ...] = (PySparkException, Py4JError)
     quote = "`"
-    types: dict[str, str] = {  # noqa: RUF012  a Protocol has no ClassVar
-        records.TIME: "TIMESTAMP",
-        records.TEXT: "STRING",
-        records.WHOLE: "BIGINT",
-        records.REAL: "DOUBLE",
-        TRUTH: "BOOLEAN",
-    }
+    types = _TYPES
 
     def __init__(self, own: Path, connect: Callable[[Any], Any]) -> None:
         self._own = own

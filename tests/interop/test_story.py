@@ -31,7 +31,7 @@ import dns.rcode
 import pytest
 from gslbtest.asking import addresses, ask
 from gslbtest.process import SOON_S, command, free_port, running, wait_for_text
-from gslbtest.serving import write_files
+from gslbtest.serving import ACTIVATE, write_files
 from gslbtest.stores import RedisServer
 
 REPO = Path(__file__).parents[2]
@@ -95,17 +95,6 @@ class Asker(threading.Thread):
     def stop(self) -> None:
         self.stopping.set()
         self.join(SOON_S)
-
-
-# Stands for systemd: it holds the sockets, in which queries wait while the server is restarted.
-ACTIVATE = """
-import os, sys
-fds = [int(text) for text in sys.argv[1].split(",")]
-for number, fd in enumerate([os.dup2(fd, 100 + at) for at, fd in enumerate(fds)]):
-    os.dup2(fd, 3 + number)
-os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), str(len(fds))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Network:

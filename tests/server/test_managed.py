@@ -19,31 +19,11 @@ import dns.edns
 import dns.message
 import dns.query
 from gslbtest.asking import addresses, ask
-from gslbtest.process import SOON_S, command, free_port, running, wait_for_text
-from gslbtest.serving import Server, serving, write_files
+from gslbtest.process import SOON_S, free_port, running, wait_for_text
+from gslbtest.serving import ACTIVATE, Server, arguments, serving, write_files
 
 AGAIN_S = 5.0
 """After so long clients ask again."""
-
-
-def arguments(folder: Path, **settings: object) -> list[str]:
-    """A command line; what is not set goes to free ports and to ``folder``."""
-    line = [command("gslb"), "serve", "--zones", str(folder / "zones"), "--data", str(folder / "data")]
-    given = {"state": folder / "state", "listen": "127.0.0.1:0", "admin": "127.0.0.1:0"} | settings
-    for name, value in given.items():
-        line += [f"--{name.replace('_', '-')}", str(value)]
-    return line
-
-
-# Stands for the service manager: places the descriptors it was given at 3, 4, … and becomes the server.
-ACTIVATE = """
-import os, sys
-fds = [int(text) for text in sys.argv[1].split(",")]
-for number, fd in enumerate([os.dup2(fd, 100 + at) for at, fd in enumerate(fds)]):
-    os.dup2(fd, 3 + number)
-os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), str(len(fds))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Manager:

@@ -19,20 +19,11 @@ import dns.message
 import dns.query
 import pytest
 from gslbtest.asking import addresses, ask
-from gslbtest.process import SOON_S, command, free_port
-from gslbtest.serving import Server, serving
+from gslbtest.process import SOON_S, free_port
+from gslbtest.serving import Server, arguments, serving
 
 AGAIN_S = 5.0
 """After so long clients ask again."""
-
-
-def arguments(folder: Path, **settings: object) -> list[str]:
-    """A command line; what is not set goes to free ports and to ``folder``."""
-    line = [command("gslb"), "serve", "--zones", str(folder / "zones"), "--data", str(folder / "data")]
-    given = {"state": folder / "state", "listen": "127.0.0.1:0", "admin": "127.0.0.1:0"} | settings
-    for name, value in given.items():
-        line += [f"--{name.replace('_', '-')}", str(value)]
-    return line
 
 
 def refused(line: list[str]) -> str:

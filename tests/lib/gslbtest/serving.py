@@ -12,6 +12,16 @@ from pathlib import Path
 from gslbtest.process import command, end, free_port, running, wait_for_text
 
 REPO = Path(__file__).parents[3]
+ACTIVATE = """
+import os, sys
+fds = [int(text) for text in sys.argv[1].split(",")]
+for number, fd in enumerate([os.dup2(fd, 100 + at) for at, fd in enumerate(fds)]):
+    os.dup2(fd, 3 + number)
+os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), str(len(fds))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Stands for systemd, which holds sockets, in which queries wait while a server is restarted: a program that places the
+descriptors that it was given at 3, 4, … and becomes the server."""
 
 
 @dataclass(slots=True)
@@ -85,6 +95,15 @@ def applied(zones: Path, data: Path, state: Path) -> None:
     built = build(zones, data, state, None)
     if built.catalog:
         files.set_applied(state, bytes.fromhex(built.generation))
+
+
+def arguments(folder: Path, **settings: object) -> list[str]:
+    """A command line; what is not set goes to free ports and to ``folder``."""
+    line = [command("gslb"), "serve", "--zones", str(folder / "zones"), "--data", str(folder / "data")]
+    given = {"state": folder / "state", "listen": "127.0.0.1:0", "admin": "127.0.0.1:0"} | settings
+    for name, value in given.items():
+        line += [f"--{name.replace('_', '-')}", str(value)]
+    return line
 
 
 def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> Path:
