@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from gslb.measure.bronze import Bronze
@@ -16,8 +16,10 @@ from gslb.measure.engine import Engine
 from gslb.measure.manifest import Piece
 from gslb.measure.publish import DEMAND, DEMAND_LIVE, EDGE_LOAD, RESOLVERS, Kind, Published
 from gslb.model import records
-from gslb.tables import cuts, demand, edge_load, inference, resolvers
+from gslb.tables import cuts, demand, edge_load, resolvers
+from gslb.tables.fitting import Fit
 from gslb.tables.schemas import Table
+from gslb.tables.shaping import Kept
 
 VERSION: Final = 1
 """Of the steps: another one builds anew what a run looks at."""
@@ -91,29 +93,87 @@ def held(silver: Mapping[str, Published], bronze: Mapping[str, Bronze]) -> set[i
     }
 
 
-def build(
-    engine: Engine, silver: Mapping[str, Published], table: Published, work: Work, run: str, held: Collection[int]
-) -> Piece:
-    """Build it: its files are written, and do not count yet. What lies in slices that are ``held`` is not measured."""
-    kind, from_s, until_s = work.kind, work.from_s, work.until_s
-    tables = {name: silver[name].read(engine, back_s(kind, from_s), until_s) for name in OF[kind.name]}
-    buckets: list[int] = []
-    if kind.bucket_s is not None:
+class _Newest(NamedTuple):
+    span: tuple[int, int]
+    told: demand.Told
+    fit: Fit
+
+
+class Fits:
+    """Builds gold; what demand of the newest time was fitted to is kept, for live demand of the same slices, until it
+    is closed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept = contextlib.ExitStack()
+        self._newest: _Newest | None = None
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._newest = None
+        self._kept.close()
+
+    def build(
+        self, silver: Mapping[str, Published], table: Published, work: Work, run: str, held: Collection[int]
+    ) -> Piece:
+        """Build a table: its files are written, and do not count yet. What lies in slices that are ``held`` is not
+        measured."""
+        kind, from_s, until_s = work.kind, work.from_s, work.until_s
+        tables = {name: silver[name].read(self._engine, back_s(kind, from_s), until_s) for name in OF[kind.name]}
+        if kind.bucket_s is None:
+            found = (
+                resolvers.resolvers(tables["behind"], from_s)
+                if kind is RESOLVERS
+                else edge_load.edge_load(tables["load"], tables["delivered"])
+            )
+            return table.write(self._engine, found, run, work.units, [])
         there = [cuts.between(tables[name], "minute_s", from_s, until_s) for name in _MEASURED_BY.values()]
-        starts = sorted(row["start_s"] for row in engine.fetch(cuts.starts(there, "minute_s", kind.bucket_s)))
+        starts = sorted(row["start_s"] for row in self._engine.fetch(cuts.starts(there, "minute_s", kind.bucket_s)))
         buckets = [start_s for start_s in starts if start_s - start_s % records.SLICE_S not in held]
-    with contextlib.ExitStack() as stack:
-        if kind.bucket_s is not None:
-            rows = sum(piece.rows for piece in silver["asked"].current.within(from_s, until_s))
-            spans = parts(from_s, until_s, PART_S) if rows > MOST_AT_ONCE else [(from_s, until_s)]
-            if len(spans) > 1:  # what an edge can carry is known by all parts
-                tables["most"] = stack.enter_context(engine.kept(inference.capacities(tables["load"])))
-            found = cuts.union([_demand(engine, stack, kind, tables, span, buckets) for span in spans])
-        elif kind is RESOLVERS:
-            found = resolvers.resolvers(tables["behind"], from_s)
-        else:
-            found = edge_load.edge_load(tables["load"], tables["delivered"])
-        return table.write(engine, found, run, work.units, buckets)
+        rows = sum(piece.rows for piece in silver["asked"].current.within(from_s, until_s))
+        spans = parts(from_s, until_s, PART_S) if rows > MOST_AT_ONCE else [(from_s, until_s)]
+        with contextlib.ExitStack() as stack:
+            parts_of_it = self._demand(stack, kind, tables, spans, buckets)
+            return table.write(self._engine, cuts.union(parts_of_it), run, work.units, buckets)
+
+    def _demand(
+        self,
+        stack: contextlib.ExitStack,
+        kind: Kind,
+        tables: Mapping[str, Table],
+        spans: Sequence[tuple[int, int]],
+        buckets: list[int],
+    ) -> list[Table]:
+        """Demand of parts of the time, kept in ``stack``; what it was made of is let go of, but for the newest."""
+        newest, found = self._newest, []
+        if newest is None or newest.span != spans[-1]:
+            self.close()
+            newest, keep = None, _keeping(self._engine, self._kept)
+            told = demand.told(**tables, from_s=spans[0][0], until_s=spans[-1][1], kept=keep)
+        for from_s, until_s in spans:
+            with contextlib.ExitStack() as between:
+                if newest is None:
+                    keep = _keeping(self._engine, between)
+                    fit = demand.fitted(told, from_s=from_s, until_s=until_s, kept=keep)
+                else:
+                    _, told, fit = newest
+                made = demand.demand(
+                    told,
+                    fit,
+                    tables["asked"],
+                    tables["delivered"],
+                    bucket_s=kind.bucket_s or 0,
+                    from_s=from_s,
+                    until_s=until_s,
+                )
+                found.append(_keeping(self._engine, stack)(cuts.starting(made, kind.time, buckets)))
+                if newest is None and (from_s, until_s) == spans[-1]:
+                    self._newest = _Newest(spans[-1], told, Fit(*map(_keeping(self._engine, self._kept), fit)))
+        return found
+
+
+def _keeping(engine: Engine, stack: contextlib.ExitStack) -> Kept:
+    return lambda table: stack.enter_context(engine.kept(table))
 
 
 def parts(from_s: int, until_s: int, part_s: int) -> list[tuple[int, int]]:
@@ -123,30 +183,10 @@ def parts(from_s: int, until_s: int, part_s: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], until_s], strict=True))
 
 
-def _demand(
-    engine: Engine,
-    stack: contextlib.ExitStack,
-    kind: Kind,
-    tables: dict[str, Table],
-    span: tuple[int, int],
-    buckets: list[int],
-) -> Table:
-    """Demand of a part of the time, kept in ``stack``; what it was made of is let go of."""
-    from_s, until_s = span
-    with contextlib.ExitStack() as between:
-        found = demand.demand(
-            **tables,
-            bucket_s=kind.bucket_s or 0,
-            from_s=from_s,
-            until_s=until_s,
-            kept=lambda table: between.enter_context(engine.kept(table)),
-        )
-        return stack.enter_context(engine.kept(cuts.starting(found, kind.time, buckets)))
-
-
 def back_s(kind: Kind, from_s: int) -> int:
-    """From when on silver is read for a table that begins at ``from_s``."""
-    return from_s - (demand.LOOKBACK_S if kind.bucket_s is not None else 0)
+    """From when on silver is read for a table that begins at ``from_s``: for demand all of its hour, so that what is
+    live comes out as it does in the hour."""
+    return from_s if kind.bucket_s is None else from_s - from_s % records.HOUR_S - demand.LOOKBACK_S
 
 
 def _digest(kind: Kind, digests: Mapping[str, Mapping[int, str]], from_s: int, until_s: int) -> str:

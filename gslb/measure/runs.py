@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -91,9 +91,10 @@ class Pipeline:
                 with work.guarded(source):
                     work.build_silver(source, known)
         work.look_whether_fresh()
-        for step in (work.build_gold, work.build_live):
-            with work.guarded("gold"):
-                step()
+        with contextlib.closing(work.fits):
+            for step in (work.build_gold, work.build_live):
+                with work.guarded("gold"):
+                    step()
         work.tell()
         return done
 
@@ -108,6 +109,10 @@ class _Run:
     done: Done
     now_s: float
     progress: Progress
+    fits: gold.Fits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fits = gold.Fits(self.engine)
 
     @contextlib.contextmanager
     def guarded(self, step: str) -> Iterator[None]:
@@ -232,7 +237,7 @@ class _Run:
     def _build_piece(self, work: gold.Work, held: set[int]) -> None:
         pipeline, run = self.pipeline, self.done.run
         table = pipeline.gold[work.kind.name]
-        piece = gold.build(self.engine, pipeline.silver, table, work, run, held)
+        piece = self.fits.build(pipeline.silver, table, work, run, held)
         failpoint("gold-written")
         verdicts, piece = self._judging().piece(pipeline.silver, table, work, piece)
         self._note(verdicts)

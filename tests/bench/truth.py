@@ -136,7 +136,7 @@ def recover(work: Path, seed: int | None) -> Recovered:
             inputs = {"bucket_s": bucket_s, "from_s": first_s, "until_s": until_s}
             with contextlib.ExitStack() as stack:
                 kept = [stack.enter_context(engine.kept(table)) for table in (tables["asked"], sent, tables["load"])]
-                made = demand.demand(*kept, **inputs, kept=lambda table: stack.enter_context(engine.kept(table)))
+                made = demand.whole(*kept, **inputs, kept=lambda table: stack.enter_context(engine.kept(table)))
                 written = engine.write(made, work, f"d{time.monotonic_ns()}")
             rows = duckdb.sql(f"select * from read_parquet({[str(work / each.name) for each in written]})")
             return cells(rows.to_arrow_table(), first_s, until_s, "time")

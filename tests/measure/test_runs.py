@@ -112,6 +112,24 @@ def test_demand_made_in_parts_is_the_same(duckdb: Engine, tmp_path: Path, monkey
     assert {row["time"].timestamp() for row in whole} == {BEGIN_S, BEGIN_S + 300}
 
 
+def test_live_demand_is_that_of_the_hour(
+    clean: Path, duckdb: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same slices it is fitted once for both; by itself it comes out the same."""
+    fitted, spans = gold.demand.fitted, []
+    monkeypatch.setattr(
+        gold.demand, "fitted", lambda *told, **when: spans.append(when["from_s"]) or fitted(*told, **when)
+    )
+    live = measured.all_rows(clean / "tables")["demand_live"]
+    for hours in (True, False):
+        root = tmp_path / str(hours)
+        landed.land(root / "log", BEGIN_S, END_S)
+        assert measured.run(root, duckdb, END_S + 1, hours=hours).ok
+        assert spans == [BEGIN_S]
+        assert measured.all_rows(root / "tables")["demand_live"] == live != []
+        spans.clear()
+
+
 @pytest.mark.soak
 def test_two_hours_of_disorder(duckdb: Engine, tmp_path: Path) -> None:
     """Half a million questions: late by up to an hour, a tenth twice, in any order; taken in a dozen runs."""
@@ -241,7 +259,7 @@ def test_facts_that_fail_and_other_facts(duckdb: Engine, tmp_path: Path) -> None
 def test_a_table_that_fails_does_not_keep_the_others(
     duckdb: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(**_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise GslbError("cannot be")
 
     monkeypatch.setattr(gold.demand, "demand", fails)

@@ -13,7 +13,7 @@ from gslbtest.tables import filled, stepped
 from gslb.measure.engine import Engine, nested
 from gslb.model import records
 from gslb.tables import inference
-from gslb.tables.demand import LOOKBACK_S, demand
+from gslb.tables.demand import LOOKBACK_S, whole
 
 FROM_S = 1_767_232_800
 UNTIL_S = FROM_S + 300
@@ -116,7 +116,7 @@ def made(running: Engine) -> Made:
     until_s = UNTIL_S + (len(CASES) - 1) * APART_S
     found: dict[tuple[str, int], Found] = defaultdict(dict)
     for bucket_s in (300, 60):
-        for row in stepped(running, demand, tables, bucket_s=bucket_s, from_s=FROM_S, until_s=until_s):
+        for row in stepped(running, whole, tables, bucket_s=bucket_s, from_s=FROM_S, until_s=until_s):
             assert list(row) == list(records.DEMAND)
             assert row["demand_bps"] == pytest.approx(row["delivered_bps"] + row["inferred_bps"])
             number, seconds = divmod(int(row["time"].timestamp()) - FROM_S, APART_S)

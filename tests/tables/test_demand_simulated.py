@@ -11,7 +11,7 @@ from gslbtest.tables import stepped
 
 from gslb.measure.engine import Engine
 from gslb.model import records
-from gslb.tables.demand import LOOKBACK_S, demand
+from gslb.tables.demand import LOOKBACK_S, whole
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_demand_of_a_simulated_network_is_recovered(engine: Engine, network: tru
         engine.rows_of(tables[name], columns)
         for name, columns in (("asked", records.ASKED), ("delivered", records.DELIVERED), ("load", records.LOAD))
     ]
-    found = stepped(engine, demand, inputs, bucket_s=300, from_s=from_s, until_s=until_s)
+    found = stepped(engine, whole, inputs, bucket_s=300, from_s=from_s, until_s=until_s)
     true = {tuple(row[:-1]): row[-1] for row in truth.groups(network, 300, from_s)}
     view = ("country", "region", "isp")
     mine = {(int(row["time"].timestamp()), row["service"], *(row[name] for name in view)): row for row in found}

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -23,6 +24,7 @@ from gslb.measure.settings import Settings
 from gslb.measure.silver import Facts
 from gslb.model import records
 from gslb.tables import cuts
+from gslb.tables.fitting import Fit
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import shaped, start_s
 from gslbtest import landed
@@ -66,7 +68,7 @@ def all_rows(tables: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def plain_demand(asked: Table, delivered: Table, load: Table, *, bucket_s: int, from_s: int, until_s: int) -> Table:
-    """In the place of `gslb.tables.demand.demand`, which is long, where something else is looked at: all that edges
+    """In the place of `gslb.tables.demand.whole`, which is long, where something else is looked at: all that edges
     carried, as if it were of one group; with the questions and sessions of the time."""
 
     def parts(table: Table, **values: Any) -> Table:
@@ -101,12 +103,17 @@ def plain_demand(asked: Table, delivered: Table, load: Table, *, bucket_s: int, 
 def plainly(factor: float = 1.0) -> Iterator[None]:
     """Demand is `plain_demand` meanwhile, or so many times of it."""
 
-    def times(**told: Any) -> Table:
-        told.pop("kept")
-        found = plain_demand(**told)
+    def told(load: Table, **_: Any) -> Any:
+        return SimpleNamespace(load=load)
+
+    def fitted(told: Any, **_: Any) -> Fit:
+        return Fit(told.load, told.load)
+
+    def times(told: Any, _: Fit, asked: Table, delivered: Table, **when: int) -> Table:
+        found = plain_demand(asked, delivered, told.load, **when)
         return found.mutate(demand_bps=found.demand_bps * factor, inferred_bps=found.inferred_bps * factor)
 
-    with mock.patch.object(gold.demand, "demand", times):
+    with mock.patch.multiple(gold.demand, told=told, fitted=fitted, demand=times):
         yield
 
 

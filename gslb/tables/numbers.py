@@ -1,0 +1,61 @@
+"""Numbers for groups, and what is told of them by numbers: joins and sums by names cost several times as much.
+
+A group is a service in a view. What groups have in common has numbers too, so that what is true of all of a country,
+say, is added up by one column.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import ibis
+
+from gslb.model import records
+from gslb.tables.schemas import Table
+from gslb.tables.shaping import VIEW, start_s
+
+GROUP: Final = ("service", *VIEW)
+KINDS: Final = {
+    "of_service": ("service",),
+    "of_country": ("country",),
+    "here": ("service", "country"),
+    "network": ("country", "isp"),
+    "cell": ("service", "country", "isp"),
+    "view": ("country", "region", "isp"),
+}
+"""What groups have in common, by the names that are the same."""
+
+
+def numbered(asked: Table, delivered: Table) -> Table:
+    """All groups of both tables, once each: their names `GROUP`, a number ``group``, and one of each of `KINDS`."""
+    names = asked.select(*GROUP).union(delivered.select(*GROUP)).distinct()
+    kinds = {"group": GROUP, **KINDS}
+    return names.mutate(
+        **{kind: ibis.dense_rank().over(order_by=list(same)).cast("int64") + 1 for kind, same in kinds.items()}
+    )
+
+
+def heard(asked: Table, edges: Table, groups: Table) -> Table:
+    """Questions by ``slice_s, edge, ecs, group``; of them ``logged`` those of minutes of which the edge sent a log, as
+    ``edges`` says (`gslb.tables.inference.carried`)."""
+    logs = edges.filter(edges.delivered_bits > 0).select("edge", "minute_s", known=ibis.literal(1))
+    rows = asked.join(groups.select(*GROUP, "group"), GROUP).left_join(logs, ["edge", "minute_s"])
+    return rows.group_by("edge", "ecs", "group", slice_s=start_s(rows.minute_s, records.SLICE_S)).agg(
+        questions=rows.questions.sum().cast("float64"),
+        logged=rows.questions.sum(where=rows.known == 1).fill_null(0).cast("float64"),
+    )
+
+
+def sent(delivered: Table, groups: Table) -> Table:
+    """Bits of delivery logs by ``slice_s, edge, group``."""
+    rows = delivered.join(groups.select(*GROUP, "group"), GROUP)
+    return rows.group_by("edge", "group", slice_s=start_s(rows.minute_s, records.SLICE_S)).agg(
+        bits=rows["bytes"].sum().cast("float64") * 8.0
+    )
+
+
+def beside(rows: Table, kind: str, **sums: Any) -> Table:
+    """``rows``, each with what is added up over all of its slice that have the same number of a kind; of an empty kind
+    over all of the slice. To be of use ``rows`` are to be kept: they are read twice."""
+    key = ["slice_s", kind] if kind else ["slice_s"]
+    return rows.join(rows.group_by(*key).agg(**sums), key)
