@@ -7,14 +7,18 @@ column is missing, and where it is neither CSV nor Parquet.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from gslb.errors import ConfigError, Findings, GslbError
 from gslb.measure import delivery_csv
 from gslb.measure.delivery_rows import I64, Checker, Coded
 from gslb.measure.rejects import Rejects
+from gslb.model import records
 
 MAX_FILE_BYTES: Final = 256 << 20
 """Of a file; some four million rows of CSV."""
@@ -26,8 +30,8 @@ PARQUET: Final = b"PAR1"
 
 class Taken(NamedTuple):
     """What became of a file. ``rows`` were taken, of minutes from ``first_s`` to ``last_s`` (seconds since 1970; 0
-    where there are none), of these ``edges``; ``rejects`` were not. Where there are ``faults`` the file is refused as a
-    whole, and nothing was taken."""
+    where there are none), of these ``edges``; ``rejects`` were not. ``slices`` has the rows in each slice, by its start
+    in seconds since 1970. Where there are ``faults`` the file is refused as a whole, and nothing was taken."""
 
     rows: int
     first_s: int
@@ -35,12 +39,14 @@ class Taken(NamedTuple):
     edges: frozenset[str]
     rejects: Rejects
     faults: tuple[ConfigError, ...]
+    slices: Mapping[int, int] = {}
 
 
 def take(path: Path, received_s: int, target: Path) -> Taken:
     """Turn a file, CSV or Parquet as its content says, into a Parquet file of `records.DELIVERIES` at ``target``, which
-    is written only where rows are taken. ``received_s`` is when it came in, in seconds since 1970: as its time of
-    modification tells. Raises ``OSError`` where ``target`` cannot be written; a file that cannot be read is refused.
+    is written, and not synced, only where rows are taken. ``received_s`` is when it came in, in seconds since 1970: as
+    its time of modification tells. Raises ``OSError`` where ``target`` cannot be written; a file that cannot be read is
+    refused.
     """
     try:
         content = _content(path)
@@ -87,9 +93,9 @@ class _Examined:
         self._findings = Findings()
         self._rejects = Rejects(name)
         self._checker = Checker(self._rejects, received_s)
-        self._count = 0
         self._first_s: int | None = None
         self._last_s = 0
+        self._slices: Counter[int] = Counter()
         self._edges: set[str] = set()
 
     def rows(self) -> Iterator[Mapping[str, I64 | Coded]]:
@@ -108,11 +114,12 @@ class _Examined:
             assert isinstance(edges, Coded)
             if not len(minutes):
                 continue
-            self._count += len(minutes)
             first_s, last_s = int(minutes.min()), int(minutes.max())
             self._first_s = first_s if self._first_s is None else min(self._first_s, first_s)
             self._last_s = max(self._last_s, last_s)
-            self._edges.update(edges.distinct[code] for code in set(edges.codes.tolist()))
+            starts, counts = np.unique(minutes // records.SLICE_S, return_counts=True)
+            self._slices.update(dict(zip((starts * records.SLICE_S).tolist(), counts.tolist(), strict=True)))
+            self._edges.update(edges.distinct[code] for code in np.flatnonzero(np.bincount(edges.codes)).tolist())
             yield columns
 
     def taken(self) -> Taken:
@@ -121,7 +128,8 @@ class _Examined:
         if faults:
             return Taken(0, 0, 0, frozenset(), self._rejects, faults)
         edges = frozenset(self._edges)
-        return Taken(self._count, self._first_s or 0, self._last_s, edges, self._rejects, faults)
+        slices = self._slices
+        return Taken(slices.total(), self._first_s or 0, self._last_s, edges, self._rejects, faults, slices)
 
 
 def _content(path: Path) -> bytes:

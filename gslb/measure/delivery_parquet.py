@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from gslb.errors import Findings, GslbError
 from gslb.measure import arrow, pages
@@ -27,7 +28,6 @@ from gslb.measure.delivery_rows import (
     Raw,
 )
 from gslb.model import records
-from gslb.store.atomic import replacing
 
 try:
     import pyarrow as pa
@@ -42,6 +42,13 @@ PIECE: Final = 1 << 16
 """Rows that are read at once."""
 ROW_GROUP: Final = 1 << 18
 """Rows that are written at once."""
+_HABITS: Final[dict[str, Any]] = {
+    "compression": "snappy",
+    "use_dictionary": ["edge", "service", "minute_s", "client_family", "client_len", "received_s"],
+    "write_statistics": ["minute_s"],
+    "store_schema": False,
+}
+"""How files are written: they are small and many, so that what is left out counts."""
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _TEXTS: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
@@ -61,7 +68,8 @@ def pieces(path: str, content: bytes, findings: Findings, max_rows: int, max_byt
                 return
             names = schema.names
             first = 1
-            for batch in file.iter_batches(PIECE, columns=COLUMNS):
+            # Files are small: to part the work among threads costs more than it saves.
+            for batch in file.iter_batches(PIECE, columns=COLUMNS, use_threads=False):
                 first += batch.num_rows
                 if first > max_rows + 1:  # the footer told of fewer
                     raise GslbError(f"more than {max_rows} rows")
@@ -96,12 +104,18 @@ class Sink:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Sink]:
-    """A Parquet file of `records.DELIVERIES`, there whole in the end or not at all. Raises ``OSError``."""
+    """A Parquet file of `records.DELIVERIES`. Where something is raised it is removed; whoever has it count syncs it.
+    Raises ``OSError``."""
     schema = arrow.arrow_schema(records.DELIVERIES)
-    with replacing(path) as file, pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
-        sink = Sink(writer, schema)
-        yield sink
-        sink.flush()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with pa.OSFile(str(path), "wb") as file, pq.ParquetWriter(file, schema, **_HABITS) as writer:
+            sink = Sink(writer, schema)
+            yield sink
+            sink.flush()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _fits(path: str, schema: Any, findings: Findings) -> bool:
@@ -168,19 +182,21 @@ def _coded(column: Any) -> Coded:
     if not pa.types.is_dictionary(chunk.type):
         chunk = chunk.dictionary_encode()
     none = len(chunk.dictionary)
-    codes = np.asarray(chunk.indices.fill_null(none).cast(pa.int64()).to_numpy(False), np.int64)
-    used, codes = np.unique(codes, return_inverse=True)
-    if len(used) and not 0 <= used[0] <= used[-1] <= none - (chunk.null_count == 0):
+    indices = chunk.indices.fill_null(none) if chunk.null_count else chunk.indices
+    codes = indices.to_numpy(False).astype(np.int64)
+    if len(codes) and not 0 <= codes.min() <= codes.max() <= none - (chunk.null_count == 0):
         raise ValueError("a number that its dictionary does not have")
-    there = used[used < none]
+    used = np.zeros(none + 1, np.bool_)
+    used[codes] = True
+    there = np.flatnonzero(used[:none])
     distinct = [text or "" for text in chunk.dictionary.take(pa.array(there)).to_pylist()]
-    return Coded(codes.astype(np.int64), distinct + [""] * (len(used) - len(there)))
+    return Coded((np.cumsum(used) - 1)[codes], distinct + [""] * int(used[none]))
 
 
 def _minutes(column: Any) -> Column:
     """Times, those without a zone taken as UTC, or Unix seconds."""
     per_second = _PER_SECOND[column.type.unit] if pa.types.is_timestamp(column.type) else 1
-    missing = np.asarray(column.is_null(), np.bool_)
+    missing = _missing(column)
     ticks = _int64(column)
     seconds = ticks // per_second
     kinds = np.where(missing, EMPTY, np.where(seconds * per_second != ticks, NO_MINUTE, 0)).astype(np.int64)
@@ -192,7 +208,7 @@ def _minutes(column: Any) -> Column:
 
 
 def _whole(column: Any, most: int) -> Column:
-    missing = np.asarray(column.is_null(), np.bool_)
+    missing = _missing(column)
     found = _int64(column)
     kinds = np.select((missing, found < 0, found > most), (EMPTY, NEGATIVE, LARGE), 0).astype(np.int64)
 
@@ -205,11 +221,16 @@ def _whole(column: Any, most: int) -> Column:
     return Column(found, kinds, reason)
 
 
+def _missing(column: Any) -> npt.NDArray[np.bool_]:
+    return np.asarray(column.is_null(), np.bool_) if column.null_count else np.zeros(len(column), np.bool_)
+
+
 def _int64(column: Any) -> I64:
     """Whole numbers or ticks, 0 where one is null; what is too large for them is the largest that there is."""
     if column.type == pa.uint64():
         column = pc.min_element_wise(column, pa.scalar((1 << 63) - 1, pa.uint64()), skip_nulls=False)
-    return np.asarray(pc.fill_null(column.cast(pa.int64()), 0), np.int64)
+    column = column.cast(pa.int64())
+    return np.asarray(pc.fill_null(column, 0) if column.null_count else column, np.int64)
 
 
 def _array(column: I64 | Coded) -> Any:

@@ -190,7 +190,8 @@ def _networks(texts: Sequence[str]) -> tuple[I64, I64, I64, I64]:
     """Family, network and length of each text, and what is wrong."""
     family, net, length, kinds = (np.zeros(len(texts), dtype=np.int64) for _ in range(4))
     rest: Sequence[int] = range(len(texts))
-    texts = [text if len(text) <= _LONGEST else "?" for text in texts]
+    if max(map(len, texts), default=0) > _LONGEST:
+        texts = [text if len(text) <= _LONGEST else "?" for text in texts]
     joined = "\n".join(texts)
     if texts and "," not in joined and joined.count("\n") == len(texts) - 1:
         lines = bulk.read(joined.encode("utf-8", "replace") + b"\n")

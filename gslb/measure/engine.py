@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,7 +57,7 @@ class Engine(Protocol):
 
     name: str
     plans: deque[str]
-    """The physical plans of what ran, the latest last: see `nested`."""
+    """The physical plans of what ran, the latest last, where they are noted: see `nested`."""
 
     def read(self, files: Sequence[Path], columns: records.Columns) -> Table:
         """The rows of Parquet files, none, one or many: just these columns, of their kinds."""
@@ -82,14 +82,14 @@ class Engine(Protocol):
         """End it, and remove what it kept."""
 
 
-def open_engine(name: str, scratch: Path, memory_mb: int = 2048, threads: int = 2) -> Engine:
+def open_engine(name: str, scratch: Path, memory_mb: int = 2048, threads: int = 2, plans: bool = False) -> Engine:
     """The engine ``duckdb`` or ``spark``. What it keeps meanwhile lies in a folder of its own in ``scratch``, which
     machines of a Spark cluster must share. DuckDB takes ``memory_mb`` and spills what does not fit; Spark goes by its
-    own configuration. Raises `GslbError`."""
+    own configuration. ``plans`` are noted where that is asked for: all is planned twice then. Raises `GslbError`."""
     scratch.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch.resolve()))
     try:
-        return _Running(name, own, _runner(name, own, memory_mb, threads))
+        return _Running(name, own, _runner(name, own, memory_mb, threads), plans)
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
@@ -121,9 +121,9 @@ def _runner(name: str, own: Path, memory_mb: int, threads: int) -> Runner:
 class _Running:
     """An `Engine`, by what runs its SQL."""
 
-    def __init__(self, name: str, own: Path, runner: Runner) -> None:
+    def __init__(self, name: str, own: Path, runner: Runner, plans: bool) -> None:
         self.name = name
-        self.plans: deque[str] = deque(maxlen=PLANS)
+        self.plans: deque[str] = deque(maxlen=PLANS if plans else 0)
         self._own = own
         self._runner = runner
         self._numbers = itertools.count(1)
@@ -172,7 +172,7 @@ class _Running:
 
     def fetch(self, table: Table) -> list[dict[str, Any]]:
         kinds = dict(table.schema().items())
-        sql = f"{self._sql(table, times=self._runner.micros)} LIMIT {MOST_FETCHED + 1}"
+        sql = f"{self._sql(table, micros=True)} LIMIT {MOST_FETCHED + 1}"
         with self._told(sql, runs=True):
             found = self._runner.rows(sql)
         if len(found) > MOST_FETCHED:
@@ -190,13 +190,14 @@ class _Running:
     def _table(self, name: str, columns: Any) -> Table:
         return ops.DatabaseTable(name, schema=columns, source=self._runner.backend, namespace=ops.Namespace()).to_expr()
 
-    def _sql(self, table: Table, times: Callable[[str], str] | None = None) -> str:
-        """The SQL of a table, each number in a type that files have: engines widen sums as they like."""
+    def _sql(self, table: Table, micros: bool = False) -> str:
+        """The SQL of a table, numbers in types that files have, for engines widen sums; times too, as ``micros``."""
         mark = self._runner.quote
         picked = []
         for name, dtype in table.schema().items():
             column, kind = f"{mark}{name}{mark}", _kind(dtype)
-            cast = times(column) if times and kind == records.TIME else f"CAST({column} AS {self._runner.types[kind]})"
+            is_time = micros and kind == records.TIME
+            cast = f"unix_micros({column})" if is_time else f"CAST({column} AS {self._runner.types[kind]})"
             picked.append(f"{cast} AS {column}")
         return f"SELECT {', '.join(picked)} FROM ({_compiled(self._runner.backend, table)}) AS made"
 
@@ -207,7 +208,7 @@ class _Running:
     @contextlib.contextmanager
     def _told(self, sql: str, runs: bool = False) -> Iterator[None]:
         """Says of what fails in here which file it was, if it was one."""
-        if runs:
+        if runs and self.plans.maxlen:
             self.plans.append(self._explained(sql))
         try:
             yield
@@ -222,8 +223,9 @@ def _compiled(backend: Any, table: Table) -> str:
     keeps six digits in a division. Seconds of a time that is written out stay decimals."""
     query = backend.compiler.to_sqlglot(table)
     for number in query.find_all(sge.Literal):
-        of_time = isinstance(number.parent, sge.Func) and "TIMESTAMP" in number.parent.sql().upper()[:20]
-        if not number.is_string and number.this.replace(".", "", 1).isdigit() and "." in number.this and not of_time:
+        if number.is_string or "." not in number.this or not number.this.replace(".", "", 1).isdigit():
+            continue
+        if not (isinstance(number.parent, sge.Func) and "TIMESTAMP" in number.parent.sql().upper()[:20]):
             number.set("this", f"{number.this}e0")
     return str(query.sql(dialect=backend.dialect))
 
@@ -258,6 +260,7 @@ class _DuckDB:
             },
         )
         self._con.execute("SET TimeZone = 'UTC'")
+        self._con.execute("CREATE TEMP MACRO unix_micros(time) AS epoch_us(time)")
         self.backend = ibis.duckdb.from_connection(self._con)
 
     def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:
@@ -281,9 +284,6 @@ class _DuckDB:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self._con.execute(sql).fetchall())
-
-    def micros(self, column: str) -> str:
-        return f"epoch_us({column})"
 
     def explain(self, sql: str) -> str:
         return "\n".join(row[1] for row in self._con.execute(f"EXPLAIN {sql}").fetchall())

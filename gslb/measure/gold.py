@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from gslb.measure.bronze import Bronze
@@ -141,12 +141,12 @@ class Fits:
         stack: contextlib.ExitStack,
         kind: Kind,
         tables: Mapping[str, Table],
-        spans: Sequence[tuple[int, int]],
+        spans: list[tuple[int, int]],
         buckets: list[int],
     ) -> list[Table]:
         """Demand of parts of the time, kept in ``stack``; what it was made of is let go of, but for the newest."""
         newest, found = self._newest, []
-        if newest is None or newest.span != spans[-1]:
+        if newest is None or [newest.span] != spans:
             self.close()
             newest, keep = None, _keeping(self._engine, self._kept)
             told = demand.told(**tables, from_s=spans[0][0], until_s=spans[-1][1], kept=keep)

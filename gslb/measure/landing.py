@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from gslb.errors import GslbError
 from gslb.measure import delivery, footers
 from gslb.measure.bronze import AHEAD, LATE, SOURCES, Bronze, Entry
 from gslb.measure.failing import failpoint
+from gslb.measure.footers import Seen
 from gslb.measure.manifest import hour_name
 from gslb.store.atomic import replacing, sync_folder, write_atomic
 
@@ -28,6 +30,8 @@ AHEAD_S: Final = 300
 """A clock may be so much ahead of ours."""
 AT_ONCE: Final = 500
 """Files that are taken together: so many are looked at again after a crash."""
+SYNCS: Final = 8
+"""Files that are synced at the same time."""
 ENDINGS: Final = {"deliveries": (".csv", ".parquet")}
 
 
@@ -88,8 +92,7 @@ def take(
             for entry in group
         ]
         taken = [entry for entry in looked if entry is not None]
-        for folder in {(bronze.folder / entry.file).parent for entry in taken if entry.file}:
-            sync_folder(folder)
+        _sync([bronze.folder / entry.file for entry in taken if entry.file], files=bronze.source == "deliveries")
         failpoint("bronze-linked")
         bronze.take(taken, run, now_s)
         for entry in taken:
@@ -119,12 +122,12 @@ def _taken(path: Path, entry: Entry, tables: Path, bronze: Bronze, below: str, n
     try:
         if bronze.source == "deliveries":
             file = f"{below}/{path.stem}-{entry.mtime_ns}-{entry.size}.parquet"
-            rejected = _converted(path, entry, bronze.folder / file, tables)
+            seen, rejected = _converted(path, entry, bronze.folder / file, tables)
+            if not seen.rows:
+                return _with(entry, rejected=rejected)
         else:
             _link(path, bronze.folder / file)
-        if not (bronze.folder / file).is_file():  # no row was good
-            return _with(entry, rejected=rejected)
-        seen = footers.seen(bronze.folder / file, source.columns, source.time)
+            seen = footers.seen(bronze.folder / file, source.columns, source.time)
     except GslbError as error:
         quarantine(path, tables, bronze.source, str(error))
         return _with(entry, fault=str(error))
@@ -141,8 +144,8 @@ def _taken(path: Path, entry: Entry, tables: Path, bronze: Bronze, below: str, n
     return _with(entry, file=file, rows=seen.rows, bytes=seen.bytes, slices=slices, rejected=rejected)
 
 
-def _converted(path: Path, entry: Entry, target: Path, tables: Path) -> dict[str, int]:
-    """Rejects by kind. Raises `GslbError` where the file is refused."""
+def _converted(path: Path, entry: Entry, target: Path, tables: Path) -> tuple[Seen, dict[str, int]]:
+    """What was made of a delivery log, and rejects by kind. Raises `GslbError` where the file is refused."""
     taken = delivery.take(path, entry.mtime_ns // 10**9, target)
     if taken.faults:
         raise GslbError("; ".join(str(fault) for fault in taken.faults[:10]))
@@ -152,11 +155,27 @@ def _converted(path: Path, entry: Entry, target: Path, tables: Path) -> dict[str
             for each in taken.rejects.told
         )
         write_atomic(tables / "quarantine" / "deliveries" / f"{target.stem}.jsonl", lines)
-    return dict(taken.rejects.counts)
+    size = target.stat().st_size if taken.rows else 0
+    return Seen(taken.rows, size, dict(taken.slices)), dict(taken.rejects.counts)
 
 
 def _with(entry: Entry, **changes: object) -> Entry:
     return msgspec.structs.replace(entry, **changes)
+
+
+def _sync(paths: Sequence[Path], files: bool) -> None:
+    """Have the names of ``paths`` outlive a crash of the machine, and the ``files`` too, some at a time: a disk takes
+    many of them as one. Raises `OSError`."""
+    if files:
+        with ThreadPoolExecutor(SYNCS) as pool:
+            list(pool.map(_sync_file, paths))
+    for folder in {path.parent for path in paths}:
+        sync_folder(folder)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _link(path: Path, target: Path) -> None:

@@ -13,7 +13,8 @@ TRUTH: Final = "truth"
 
 
 class Runner(Protocol):
-    """What of an engine is its own: it runs SQL. What fails is one of ``errors``."""
+    """What of an engine is its own: it runs SQL, which may call ``unix_micros``, the microseconds since 1970 of a time.
+    What fails is one of ``errors``."""
 
     errors: tuple[type[Exception], ...]
     backend: Any
@@ -37,9 +38,6 @@ class Runner(Protocol):
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a table."""
-
-    def micros(self, column: str) -> str:
-        """What makes microseconds since 1970 of a time."""
 
     def explain(self, sql: str) -> str:
         """The physical plan."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from gslb.measure.bronze import SOURCES, Bronze
 from gslb.measure.engine import Engine
@@ -21,6 +21,7 @@ from gslb.measure.publish import ASKED, BEHIND, DELIVERED, LOAD, Kind, Published
 from gslb.model import records
 from gslb.tables import cuts, deliveries, gates, queries, reports
 from gslb.tables.schemas import Table
+from gslb.tables.shaping import Kept
 
 VERSION: Final = 1
 """Of the steps: another one builds anew what a run looks at."""
@@ -129,26 +130,78 @@ def build(
     """Build a batch of slices: its files are written, and do not count yet; rows that are left out go to a folder
     below ``quarantine``; ``counters`` tell whether queries are complete. Raises `GslbError`, with the path of a file
     that cannot be read."""
-    rows = _rows(engine, bronze, batch)
     units = {start_s: digests[start_s] for start_s in batch.slices}
-    with _once(engine, bronze.source, rows) as once, engine.kept(_judged(bronze.source, once, facts)) as judged:
-        (came,) = engine.fetch(cuts.count(rows))
-        by_reject = {row["reject"]: row["rows"] for row in engine.fetch(cuts.by_reject(judged))}
-        accepted = by_reject.pop("", 0)
-        counts = {"rows": came["rows"], "duplicates": came["rows"] - accepted - sum(by_reject.values())}
-        counts |= {f"rejected {reason}": count for reason, count in sorted(by_reject.items())}
-        pieces = {
-            name: tables[name].write(engine, table, run, units, counts=counts)
-            for name, table in _tables(bronze.source, judged, facts).items()
-        }
-        complete = {}
+    rows = _rows(engine, bronze, batch)
+    with contextlib.ExitStack() as stack:
+
+        def kept(table: Table) -> Table:
+            return stack.enter_context(engine.kept(table))
+
         if bronze.source == "queries":
-            (complete,) = engine.fetch(gates.complete(once, _rows(engine, counters, batch)))
-        if by_reject:
-            bad = _bad(bronze.source, once, judged, facts, by_reject)
+            made = _queries(engine, kept, rows, _rows(engine, counters, batch), facts)
+        else:
+            made = _others(engine, kept, bronze.source, rows, facts)
+        rejected = {reason: count for reason, count in sorted(made.rejected.items()) if reason}
+        counts = {"rows": made.rows, "duplicates": made.duplicates}
+        counts |= {f"rejected {reason}": count for reason, count in rejected.items()}
+        pieces = {
+            name: tables[name].write(engine, table, run, units, counts=counts) for name, table in made.tables.items()
+        }
+        if rejected:
             stem = f"{run_time(batch.from_s)}-{run}"
-            engine.write(bad, quarantine / bronze.source / hour_name(batch.from_s), stem)
-    return Built(bronze.source, batch, counts["rows"], counts["duplicates"], by_reject, pieces, complete)
+            engine.write(made.bad, quarantine / bronze.source / hour_name(batch.from_s), stem)
+    return Built(bronze.source, batch, made.rows, made.duplicates, rejected, pieces, made.complete)
+
+
+class _Made(NamedTuple):
+    """What a batch comes to, as tables to be written; ``rejected`` has rows by reason."""
+
+    rows: int
+    duplicates: int
+    rejected: dict[str, int]
+    bad: Table
+    tables: dict[str, Table]
+    complete: dict[str, int]
+
+
+def _queries(engine: Engine, kept: Kept, rows: Table, counters: Table, facts: Facts) -> _Made:
+    numbers = kept(queries.numbers(rows))
+    (told,) = engine.fetch(queries.counted(numbers))
+    blocks = kept(queries.doubted(numbers)) if told["doubted"] else None
+    judged = queries.verdicts(rows, facts.services, facts.edges)
+    left_out = kept(queries.excess(kept(queries.suspects(judged, blocks))))
+    rejected = _by_reject(engine, left_out)
+    duplicates = rejected.pop(queries.DUPLICATE, 0)
+    less = left_out if duplicates or rejected else None
+    pairs = kept(queries.pairs(rows, less))
+    tables = {
+        "asked": queries.asked(kept(queries.answered(rows, less)), pairs),
+        "behind": queries.behind(pairs, facts.places),
+    }
+    (complete,) = engine.fetch(gates.complete(numbers, counters))
+    bad = cuts.bad(left_out.filter(left_out.reject != queries.DUPLICATE), MOST_KEPT)
+    return _Made(told["rows"], duplicates, rejected, bad, tables, complete)
+
+
+def _others(engine: Engine, kept: Kept, source: str, rows: Table, facts: Facts) -> _Made:
+    if source == "deliveries":
+        hosts = kept(deliveries.hosts_of(rows, facts.services))
+        judged = kept(deliveries.verdicts(deliveries.deduplicated(rows), hosts, facts.edges))
+    else:
+        judged = kept(reports.verdicts(reports.deduplicated(rows), facts.edges))
+    (came,) = engine.fetch(cuts.count(rows))
+    rejected = _by_reject(engine, judged)
+    duplicates = came["rows"] - sum(rejected.values())
+    good = cuts.good(judged, SOURCES[source].columns)
+    if source == "deliveries":
+        tables = {"delivered": deliveries.delivered(good, facts.places, hosts, kept=kept)}
+    else:
+        tables = {"load": reports.load(good)}
+    return _Made(came["rows"], duplicates, rejected, cuts.bad(judged, MOST_KEPT), tables, {})
+
+
+def _by_reject(engine: Engine, judged: Table) -> dict[str, int]:
+    return {row["reject"]: row["rows"] for row in engine.fetch(cuts.by_reject(judged))}
 
 
 def _rows(engine: Engine, bronze: Bronze, batch: Batch) -> Table:
@@ -156,50 +209,3 @@ def _rows(engine: Engine, bronze: Bronze, batch: Batch) -> Table:
     source = SOURCES[bronze.source]
     files = bronze.paths(batch.from_s, batch.until_s)
     return cuts.between(engine.read(files, source.columns), source.time, batch.from_s, batch.until_s)
-
-
-@contextlib.contextmanager
-def _once(engine: Engine, source: str, rows: Table) -> Iterator[Table]:
-    """The rows of a source, each once. Of queries, which are many, those in doubt are settled by themselves."""
-    if source == "deliveries":
-        with engine.kept(deliveries.deduplicated(rows)) as once:
-            yield once
-        return
-    if source == "reports":
-        yield reports.deduplicated(rows)
-        return
-    with contextlib.ExitStack() as stack:
-        blocks = stack.enter_context(engine.kept(queries.doubted(rows)))
-        (doubted,) = engine.fetch(cuts.count(blocks))
-        if doubted["rows"]:
-            settled = stack.enter_context(engine.kept(queries.settled(rows, blocks)))
-            yield queries.undoubted(rows, blocks).union(settled)
-        else:
-            yield rows
-
-
-def _judged(source: str, once: Table, facts: Facts) -> Table:
-    """Rows with a column ``reject``; of queries what is needed of them, for wide tables cost time to keep."""
-    if source == "queries":
-        return queries.noted(queries.verdicts(once, facts.services, facts.edges))
-    if source == "deliveries":
-        return deliveries.verdicts(once, facts.services, facts.edges)
-    return reports.verdicts(once, facts.edges)
-
-
-def _tables(source: str, judged: Table, facts: Facts) -> dict[str, Table]:
-    if source == "queries":
-        return {"asked": queries.asked_of(judged), "behind": queries.behind_of(judged, facts.places)}
-    good = cuts.good(judged, SOURCES[source].columns)
-    if source == "deliveries":
-        return {"delivered": deliveries.delivered(good, facts.places, facts.services)}
-    return {"load": reports.load(good)}
-
-
-def _bad(source: str, once: Table, judged: Table, facts: Facts, by_reject: Collection[str]) -> Table:
-    """The rows that are left out, as they came, with their ``reject``: at most `MOST_KEPT`."""
-    if source != "queries":
-        return cuts.bad(judged, MOST_KEPT)
-    if queries.NULL in by_reject:  # by what they are named they may not be found again
-        return cuts.bad(queries.verdicts(once, facts.services, facts.edges), MOST_KEPT)
-    return cuts.bad(queries.rejected(once, judged), MOST_KEPT)

@@ -119,10 +119,6 @@ class Spark:
         """The rows of a small table; more than ``spark.driver.maxResultSize`` are refused."""
         return [tuple(row) for row in self._made(sql).collect()]
 
-    def micros(self, column: str) -> str:
-        """What makes microseconds since 1970 of a time."""
-        return f"unix_micros({column})"
-
     def explain(self, sql: str) -> str:
         """The physical plan as it is before adaptive changes, which add no kind of join but by broadcast."""
         return str(self._made(sql)._jdf.queryExecution().executedPlan().toString())

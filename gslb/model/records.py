@@ -131,6 +131,7 @@ ASKED: Final = _columns(
         "ecs": WHOLE,  # 1: located by Client Subnet, 0: by its resolver
         "questions": WHOLE,  # sum of weights, A and AAAA that were answered with an edge
         "rows": WHOLE,
+        "arrivals": REAL,  # the questions, and with Client Subnet those that caches answered meanwhile
     }
 )
 """Questions by minute."""

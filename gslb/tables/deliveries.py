@@ -10,7 +10,7 @@ from gslb.model import records
 from gslb.tables.places import located
 from gslb.tables.queries import FIRST_TIME_S, MAX_AHEAD_S
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, one_of_each, shaped, split, uncut
+from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, Kept, one_of_each, shaped, split, uncut
 
 REASONS: Final = ("null", "time", "client", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
@@ -20,11 +20,31 @@ _KEY: Final = ("minute_s", "edge", "service", *CLIENT)
 _MAX_BYTES: Final = 1 << 50  # 150 Tbps for a minute
 
 
-def verdicts(deliveries: Table, services: Table, edges: Table) -> Table:
-    """The rows with a column ``reject``: empty, or one of `REASONS`."""
-    hosts = _services_of(deliveries, services).select(host="host", known_service="service")
+def hosts_of(deliveries: Table, services: Table) -> Table:
+    """The distinct hosts (``host``, as it stands there) that lie at or below a service, with the nearest ``service``:
+    of a name itself, else of the fewest labels up, there ``*`` before the name without."""
+    hosts = deliveries.select(host="service").distinct()
+    hosts = hosts.filter(hosts.host.notnull())
+    lower = hosts.host.lower()
+    hosts = hosts.mutate(name=lower.endswith(".").ifelse(lower, lower + "."))
+    labels = split(hosts.name, ".").length() - 1
+    ups = hosts.mutate(up=ibis.range(0, ibis.least(labels, MAX_LABELS)).unnest())
+    ups = ups.mutate(suffix=split(ups.name, ".")[ups.up :].join("."), up=ups.up.cast("int64"))
+    names = services.select("service").distinct()
+    wild = names.filter(names.service.startswith("*."))
+    below = wild.mutate(suffix=wild.service.substr(2), kind=ibis.literal(0, "int64"))
+    above = names.mutate(suffix=names.service, kind=ibis.literal(1, "int64"))
+    points = below.union(above)
+    found = ups.join(points, "suffix")
+    found = found.filter((found.up > 0) | (found.kind == 1))
+    return one_of_each(found, ["host"], [found.up, found.kind, found.service]).select("host", "service")
+
+
+def verdicts(deliveries: Table, hosts: Table, edges: Table) -> Table:
+    """The rows with a column ``reject``: empty, or one of `REASONS`. ``hosts`` are `hosts_of` these rows at least."""
+    known = hosts.select("host", known_service="service")
     ids = edges.select(known_edge="edge").distinct()
-    rows = deliveries.left_join(hosts, deliveries.service == hosts.host)
+    rows = deliveries.left_join(known, deliveries.service == known.host)
     rows = rows.left_join(ids, rows.edge == ids.known_edge)
     null = ibis.or_(*(rows[name].isnull() for name in records.DELIVERIES))
     time = (
@@ -46,34 +66,14 @@ def deduplicated(deliveries: Table) -> Table:
     return one_of_each(deliveries, _KEY, order)
 
 
-def delivered(deliveries: Table, places: Table, services: Table) -> Table:
+def delivered(deliveries: Table, places: Table, hosts: Table, *, kept: Kept) -> Table:
     """`DELIVERED`: bytes by minute, edge, service and view, of rows that are there once each. Those of no known service
     are left out."""
-    hosts = _services_of(deliveries, services).select("host", own="service")
-    named = deliveries.join(hosts, deliveries.service == hosts.host)
+    known = hosts.select("host", own="service")
+    named = deliveries.join(known, deliveries.service == known.host)
     named = named.select("minute_s", "edge", *CLIENT, "bytes", "sessions_started", service="own")
-    there = located(named, places)
+    there = located(named, places, kept)
     found = there.group_by("minute_s", "edge", "service", *VIEW).agg(
         bytes=there["bytes"].sum(), sessions_started=there.sessions_started.sum(), clients=there.count()
     )
     return shaped(found, records.DELIVERED)
-
-
-def _services_of(deliveries: Table, services: Table) -> Table:
-    """The distinct hosts (``host``, as it stands there) that lie at or below a service, with the nearest ``service``:
-    of a name itself, else of the fewest labels up, there ``*`` before the name without."""
-    hosts = deliveries.select(host="service").distinct()
-    hosts = hosts.filter(hosts.host.notnull())
-    lower = hosts.host.lower()
-    hosts = hosts.mutate(name=lower.endswith(".").ifelse(lower, lower + "."))
-    labels = split(hosts.name, ".").length() - 1
-    ups = hosts.mutate(up=ibis.range(0, ibis.least(labels, MAX_LABELS)).unnest())
-    ups = ups.mutate(suffix=split(ups.name, ".")[ups.up :].join("."), up=ups.up.cast("int64"))
-    names = services.select("service").distinct()
-    wild = names.filter(names.service.startswith("*."))
-    below = wild.mutate(suffix=wild.service.substr(2), kind=ibis.literal(0, "int64"))
-    above = names.mutate(suffix=names.service, kind=ibis.literal(1, "int64"))
-    points = below.union(above)
-    found = ups.join(points, "suffix")
-    found = found.filter((found.up > 0) | (found.kind == 1))
-    return one_of_each(found, ["host"], [found.up, found.kind, found.service]).select("host", "service")

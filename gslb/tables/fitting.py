@@ -11,12 +11,12 @@ from gslb.tables.polling import beyond_doubt
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import Kept
 
-_AWAY: Final = 0.4  # of questions without Client Subnet: from viewers elsewhere in the country, most of the same ISP
-_SAME_ISP: Final = 0.8
-_ANYWHERE: Final = 0.7  # as many as these once more: from viewers of any large group of the service
+_AWAY: Final = 0.3  # of questions without Client Subnet: from viewers elsewhere in the country, most of the same ISP
+_SAME_ISP: Final = 0.75
+_ANYWHERE: Final = 0.55  # as many as these once more: from viewers of any large group of the service
 _LARGE: Final = 2e-4  # of all demand: such a group is large
-_LEAST: Final = 0.02  # of a group's demand is with edges without a log, at least
-_NOISE: Final = 0.08  # of a group's demand, as questions tell it: what is left of it is known no better
+_LEAST: Final = 0.025  # of a group's demand is with edges without a log, at least
+_NOISE: Final = 0.06  # of a group's demand, as questions tell it: what is left of it is known no better
 _ROUNDS: Final = 6
 _CROWDS: Final = {"cell": _SAME_ISP, "here": 1.0 - _SAME_ISP, "of_service": _ANYWHERE}
 """Of which groups others may be meant too, and how many of those who are away."""

@@ -11,8 +11,9 @@ from typing import Any, Final
 import ibis
 
 from gslb.model import records
+from gslb.tables.queries import BLOCK
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import RESOLVER, VIEW, start_of, start_s
+from gslb.tables.shaping import RESOLVER, VIEW, bit, ones, start_of, start_s
 
 KEYS: Final = {
     "asked": ("minute_s", "service", "edge", *VIEW, "ecs"),
@@ -91,11 +92,11 @@ def overloads(edge_load: Table) -> Table:
     return edge_load.agg(rows=edge_load.count(), over=_sum(over.cast("int64")))
 
 
-def complete(queries: Table, counters: Table) -> Table:
-    """Whether all is there that servers say they logged, by ``queries`` each once and the ``counters`` of about the
-    same time. Between the first and the last row of a boot's counters: ``given`` numbers, of them ``lost`` ones,
-    ``logged`` records and ``missing`` ones. ``rows`` of queries, of them ``uncounted``: of boots without two rows of
-    counters.
+def complete(numbers: Table, counters: Table) -> Table:
+    """Whether all is there that servers say they logged, by `queries.numbers` of what is there and the ``counters`` of
+    about the same time. Between the first and the last row of a boot's counters: ``given`` numbers, of them ``lost``
+    ones, ``logged`` records and ``missing`` ones. ``rows`` of queries, each once, of them ``uncounted``: of boots
+    without two rows of counters.
 
     It goes by the numbers of records, not by their times, so that it does not matter where the time was cut.
     """
@@ -107,13 +108,15 @@ def complete(queries: Table, counters: Table) -> Table:
     )
     named = boots.filter(boots.last > boots.first)
     named = named.select("first", "last", "lost", "logged", _server="server", _boot="boot_id")
-    at = [named["_server"] == queries.server, named["_boot"] == queries.boot_id]
-    joined = queries.left_join(named, at)
-    inside = ((joined.seq > joined["first"]) & (joined.seq <= joined["last"])).fill_null(False)
+    at = [named["_server"] == numbers.server, named["_boot"] == numbers.boot_id]
+    joined = numbers.left_join(named, at)
+    begin = joined.block * BLOCK
+    inside = _below(joined["last"] + 1 - begin) - _below(joined["first"] + 1 - begin)
+    rows = ones(joined.bits).fill_null(joined.rows)  # rows without a number are rows all the same
     seen = joined.group_by("server", "boot_id").agg(
-        rows=joined.count(),
-        seen=inside.cast("int64").sum(),
-        uncounted=joined["_server"].isnull().cast("int64").sum(),
+        rows=rows.sum(),
+        seen=ones(joined.bits & inside).fill_null(0).sum(),
+        uncounted=joined["_server"].isnull().ifelse(rows, 0).sum(),
     )
     seen = seen.select("rows", "seen", "uncounted", of_server="server", of_boot="boot_id")
     both = named.outer_join(seen, [named["_server"] == seen.of_server, named["_boot"] == seen.of_boot])
@@ -126,6 +129,11 @@ def complete(queries: Table, counters: Table) -> Table:
         rows=_sum(both["rows"]),
         uncounted=_sum(both.uncounted),
     )
+
+
+def _below(number: Any) -> Any:
+    """The bits of the numbers of a block that are less than this one."""
+    return bit(ibis.least(ibis.greatest(number, 0), BLOCK)) - 1
 
 
 def _broken(column: Any, name: str, kind: str) -> Any:

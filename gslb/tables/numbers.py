@@ -36,13 +36,13 @@ def numbered(asked: Table, delivered: Table) -> Table:
 
 
 def heard(asked: Table, edges: Table, groups: Table) -> Table:
-    """Questions by ``slice_s, edge, ecs, group``; of them ``logged`` those of minutes of which the edge sent a log, as
-    ``edges`` says (`gslb.tables.inference.carried`)."""
+    """Questions by ``slice_s, edge, ecs, group``, among them those that caches answered; of them ``logged`` those of
+    minutes of which the edge sent a log, as ``edges`` says (`gslb.tables.inference.carried`)."""
     logs = edges.filter(edges.delivered_bits > 0).select("edge", "minute_s", known=ibis.literal(1))
     rows = asked.join(groups.select(*GROUP, "group"), GROUP).left_join(logs, ["edge", "minute_s"])
     return rows.group_by("edge", "ecs", "group", slice_s=start_s(rows.minute_s, records.SLICE_S)).agg(
-        questions=rows.questions.sum().cast("float64"),
-        logged=rows.questions.sum(where=rows.known == 1).fill_null(0).cast("float64"),
+        questions=rows.arrivals.sum(),
+        logged=rows.arrivals.sum(where=rows.known == 1).fill_null(0.0),
     )
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import ibis
 
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, VIEW, net_mask
+from gslb.tables.shaping import CLIENT, VIEW, Kept, net_mask
 
 
-def located(table: Table, places: Table) -> Table:
+def located(table: Table, places: Table, kept: Kept = lambda table: table) -> Table:
     """``table``, which has the columns of a client, with country, region and isp of each row; empty where nothing is
-    known, and of rows without a client."""
+    known, and of rows without a client. ``kept`` computes a table once: an engine that knows how many clients there are
+    joins the better."""
     clients = table.select(*CLIENT).distinct()
     clients = clients.filter(clients.client_family != 0)
-    return _beside(table, _views(clients, places))
+    return _beside(table, kept(_views(clients, places)))
 
 
 def _views(clients: Table, places: Table) -> Table:
@@ -29,11 +30,8 @@ def _views(clients: Table, places: Table) -> Table:
     asked = inner.join(lengths, "family")
     asked = asked.filter(asked.len <= asked.own_len)
     asked = asked.mutate(net=asked.own_net & asked.mask)
-    known = places.select("family", "net", "len")
-    hits = asked.join(known, ["family", "len", "net"])
-    best = hits.group_by(*CLIENT, "family", "own_net").agg(len=hits.len.max())
-    best = best.mutate(net=best.own_net & net_mask(best.family, best.len))
-    return best.join(places, ["family", "len", "net"]).select(*CLIENT, *VIEW)
+    hits = asked.join(places, ["family", "len", "net"])
+    return hits.group_by(*CLIENT).agg(**{name: hits[name].argmax(hits.len) for name in VIEW})
 
 
 def _without_shell(clients: Table) -> Table:

@@ -23,13 +23,13 @@ LAGS: Final = 12
 
 _HALF_A_SLICE: Final = 1.8  # by how much more ask again at the beginning of a slice than fading has in its mean
 _DEAD: Final = 0.05  # of its load before: an edge that is down and has less left died
-_SERVICES: Final = 200.0  # questions by which a view's services are drawn to its country's
-_TREND: Final = 170.0  # questions a slice by which a view's trend is drawn to its country's
-_POLL: Final = 500.0  # questions with Client Subnet of a country in an hour that count as much as all others
+_SERVICES: Final = 250.0  # questions by which a view's services are drawn to its country's
+_TREND: Final = 220.0  # questions a slice by which a view's trend is drawn to its country's
+_POLL: Final = 400.0  # questions with Client Subnet of a country in an hour that count as much as all others
 _WORTH: Final = 1000.0  # questions by which what a question is worth is drawn to what it is elsewhere
 _WORTH_HERE: Final = 500.0
 _WORTH_RANGE: Final = 4.0
-_DOUBT: Final = 1.35  # an ISP's demand that is as much more or less than polled says nothing: so much is chance
+_DOUBT: Final = 1.45  # an ISP's demand that is as much more or less than polled says nothing: so much is chance
 
 
 class Worth(NamedTuple):

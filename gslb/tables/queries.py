@@ -1,7 +1,8 @@
 """From the query log to questions by minute, and to who asks behind which resolver.
 
-All steps take rows of `QUERIES`. They scan it more than once rather than keep it: of a columnar file each scan reads
-only what it needs.
+Rows are many, and those that do not count are few: these are found first (`numbers`, `suspects`, `excess`), and what is
+summed up is summed up over all rows and less these. Rows are scanned for each step rather than kept: of a columnar file
+a scan reads only what it needs.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ from typing import Any, Final
 import ibis
 
 from gslb.model import records
+from gslb.tables import caching
 from gslb.tables.places import located
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import (
     CLIENT,
     MINUTE_S,
     RESOLVER,
+    VIEW,
     bit,
+    bit_or,
     instant,
-    one_of_each,
     packed,
     shaped,
-    split,
     start_of,
     start_s,
     uncut,
@@ -32,12 +34,16 @@ from gslb.tables.shaping import (
 NULL: Final = "null"
 REASONS: Final = (NULL, "time", "identity", "client", "resolver", "view", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
+DUPLICATE: Final = "duplicate"
+"""What stands for such a reason where a row is there already."""
 
 FIRST_TIME_S: Final = 1_577_836_800  # 2020-01-01: no server kept a log before
 MAX_AHEAD_S: Final = 300
 """How far a server's clock may be ahead of ours, in seconds."""
 
-_NUMBERED: Final = 8  # numbers of a block: so few that of scattered duplicates most blocks have none
+BLOCK: Final = 32
+"""Numbers of a block: as many as make few blocks, and so few that of scattered duplicates most blocks have none."""
+
 _KEY: Final = ("server", "boot_id", "seq")
 _BLOCK: Final = ("server", "boot_id", "block")
 _ADDRESS_TYPES: Final = (1, 28)  # A, AAAA
@@ -73,104 +79,125 @@ def verdicts(queries: Table, services: Table, edges: Table, *, now_s: int | None
     return rows.select(*records.QUERIES, reject=reject)
 
 
-def deduplicated(queries: Table) -> Table:
-    """One row per (server, boot_id, seq), the same one whatever the order in which rows come.
-
-    Duplicates are few and rows many, so that only the rows of blocks in which a number is there again are sorted. Those
-    who can keep tables keep `doubted` and `settled`, and put the rest together as this does.
-    """
-    blocks = doubted(queries)
-    return undoubted(queries, blocks).union(settled(queries, blocks))
-
-
-def doubted(queries: Table) -> Table:
-    """The blocks of 8 numbers in which one is there again, by server, boot_id and block. That shows in the sum of the
-    numbers' bits: it has as many ones as there are rows only if all are different."""
+def numbers(queries: Table) -> Table:
+    """Which numbers of each boot are there: by server, boot_id and ``block`` of 32 numbers that follow each other the
+    ``rows``; ``bits``, in which each number that is there sets its bit; and ``total``, the sum of the bits of all rows,
+    which is the same unless a number is there again."""
     rows = _blocked(queries)
-    own = bit(rows.seq & (_NUMBERED - 1))
-    blocks = rows.group_by(*_BLOCK).agg(total=own.sum(), rows=rows.count())
-    again = (blocks.total >= 1 << _NUMBERED) | (_ones(blocks.total) != blocks.rows)
-    return blocks.filter(again).select(*_BLOCK)
+    own = bit(rows.seq & (BLOCK - 1))
+    return rows.group_by(*_BLOCK).agg(bits=bit_or(own), total=own.sum(), rows=rows.count())
 
 
-def undoubted(queries: Table, blocks: Table) -> Table:
-    """The rows of all blocks but the `doubted` ones."""
-    return _blocked(queries).anti_join(blocks, _BLOCK).select(*queries.columns)
+def counted(found: Table) -> Table:
+    """Of all `numbers` together: ``rows``, and blocks that are ``doubted``."""
+    again = (found.total != found.bits).fill_null(False)  # rows without a number have no bits
+    return found.agg(rows=found.rows.sum().fill_null(0), doubted=again.cast("int64").sum().fill_null(0))
 
 
-def settled(queries: Table, blocks: Table) -> Table:
-    """Of the rows of `doubted` blocks one of each number."""
-    rows = _blocked(queries).semi_join(blocks, _BLOCK).select(*queries.columns)
-    return one_of_each(rows, _KEY, [rows[name] for name in queries.columns if name not in _KEY])
+def doubted(found: Table) -> Table:
+    """Of the blocks of `numbers` those in which a number is there again: server, boot_id and block."""
+    return found.filter(found.total != found.bits).select(*_BLOCK)
 
 
-def noted(judged: Table) -> Table:
-    """What `asked_of` and `behind_of` need of rows that were judged, and ``reject``: narrow, so that it can be kept.
-    ``server, boot_id, seq`` are only of rejected rows."""
-    address = judged.qtype.isin(_ADDRESS_TYPES) & (judged.service != "")
-    is_bad = judged.reject != ""
-    return judged.select(
-        "service",
-        "edge",
-        "view",
-        "weight",
-        "reject",
-        minute_s=start_of(judged.time, MINUTE_S),
-        client=packed(judged, CLIENT),
-        resolver=packed(judged, RESOLVER),
-        address=address,
-        answered=address & (judged.rcode == 0) & (judged.edge != ""),
-        server=is_bad.ifelse(judged.server, ""),
-        boot_id=is_bad.ifelse(judged.boot_id, ""),
-        seq=is_bad.ifelse(judged.seq, 0),
+def suspects(judged: Table, blocks: Table | None) -> Table:
+    """Of rows with their verdicts those that are rejected, and all of ``blocks``, the `doubted` ones, if there are any:
+    these are ``again``."""
+    if blocks is None:
+        rows = judged.mutate(again=ibis.literal(False))
+        return rows.filter(rows.reject != "")
+    rows = _blocked(judged)
+    names = blocks.rename({f"of_{name}": name for name in _BLOCK})
+    joined = rows.left_join(names, [rows[name] == names[f"of_{name}"] for name in _BLOCK])
+    joined = joined.select(*judged.columns, again=joined.of_block.notnull())
+    return joined.filter(joined.again | (joined.reject != ""))
+
+
+def excess(found: Table) -> Table:
+    """Of `suspects` the rows that do not count, with the ``reject`` of each: of rows with the same server, boot_id and
+    seq all but one, the same one whatever the order in which rows come, are a `DUPLICATE`."""
+    rest = [found[name] for name in records.QUERIES if name not in _KEY]
+    rank = ibis.row_number().over(group_by=[found[name] for name in _KEY], order_by=rest)
+    ranked = found.mutate(rank=rank)
+    ranked = ranked.mutate(reject=(ranked.again & (ranked["rank"] > 0)).ifelse(DUPLICATE, ranked.reject))
+    return ranked.filter(ranked.reject != "").select(*records.QUERIES, "reject")
+
+
+def answered(queries: Table, left_out: Table | None = None) -> Table:
+    """Questions for addresses that an edge was answered to, by all rows but those of ``left_out``, each of which is one
+    of them: by ``service, edge, view, minute_s, ecs`` and name (``qname_crc``) the ``questions``, the ``rows``, and the
+    sum of their TTLs, ``ttl_s``."""
+    columns = ("service", "edge", "view", "time", "client_family", "qtype", "rcode", "qname_crc", "ttl_s")
+    rows = _counted(queries, left_out, *columns)
+    rows = rows.filter(rows.qtype.isin(_ADDRESS_TYPES), rows.service != "", rows.rcode == 0, rows.edge != "")
+    ecs = (rows.client_family != 0).cast("int64")
+    ttl_s = rows.ttl_s.between(*_LIMITS["ttl_s"]).ifelse(rows.ttl_s * rows.sign, 0)
+    found = rows.group_by("service", "edge", "view", "qname_crc", minute_s=start_of(rows.time, MINUTE_S), ecs=ecs).agg(
+        questions=rows.weight.sum(), rows=rows.sign.sum(), ttl_s=ttl_s.sum()
     )
+    return found.filter(found.rows > 0)
 
 
-def rejected(queries: Table, notes: Table) -> Table:
-    """Of rows those that are rejected by ``notes`` (`noted`), with their ``reject``; none of them has nulls."""
-    keys = notes.filter(notes.reject != "").select(*_KEY, "reject")
-    return queries.join(keys, _KEY).select(*queries.columns, "reject")
-
-
-def asked(queries: Table) -> Table:
-    """`ASKED`: questions for addresses that an edge was answered to, by rows that are good."""
-    return asked_of(noted(queries.mutate(reject=ibis.literal(""))))
-
-
-def asked_of(notes: Table) -> Table:
-    """The same by what was `noted`."""
-    rows = notes.filter(notes.answered, notes.reject == "")
-    found = rows.group_by("service", "edge", "view", "minute_s", ecs=(rows.client != 0).cast("int64")).agg(
-        questions=rows.weight.sum(), rows=rows.count()
+def asked(found: Table, pairs: Table) -> Table:
+    """`ASKED`, by what was `answered`, and by who asked (`pairs`). Both are read more than once."""
+    told = found.filter(found.ecs == 1)
+    names = told.group_by("service", "view", "qname_crc", slice_s=start_s(told.minute_s, records.SLICE_S)).agg(
+        questions=told.questions.sum(), rows=told.rows.sum(), ttl_s=told.ttl_s.sum().cast("float64")
     )
-    parts = split(found["view"] + "||", "|")
-    found = found.mutate(country=parts[0], region=parts[1], isp=parts[2])
-    return shaped(found, records.ASKED)
-
-
-def behind(queries: Table, places: Table) -> Table:
-    """`BEHIND`: the client prefixes for which resolvers asked for addresses of a service, with their questions, by rows
-    that are good."""
-    return behind_of(noted(queries.mutate(reject=ibis.literal(""))), places)
-
-
-def behind_of(notes: Table, places: Table) -> Table:
-    """The same by what was `noted`."""
-    rows = notes.filter(notes.address, notes.client != 0, notes.resolver != 0, notes.reject == "")
-    found = rows.group_by("resolver", "client", slice_s=start_s(rows.minute_s, records.SLICE_S)).agg(
-        questions=rows.weight.sum()
+    names = names.mutate(ttl_s=names.ttl_s / names.rows.cast("float64"))
+    entries = pairs.group_by("slice_s", "view").agg(entries=pairs.count())
+    unheard = caching.arrivals(names, entries).mutate(ecs=ibis.literal(1, "int64"))
+    rows = found.group_by("service", "edge", "view", "minute_s", "ecs").agg(
+        questions=found.questions.sum(), rows=found.rows.sum()
     )
-    found = found.mutate(**unpacked(found.client, CLIENT), **unpacked(found.resolver, RESOLVER))
-    return shaped(located(found.drop("client", "resolver"), places), records.BEHIND)
+    rows = rows.mutate(slice_s=start_s(rows.minute_s, records.SLICE_S))
+    rows = rows.left_join(unheard, ["slice_s", "service", "view", "ecs"])
+    arrivals = rows.questions.cast("float64") * rows.arrivals.fill_null(1.0)
+    rows = rows.select("service", "edge", "view", "minute_s", "ecs", "questions", "rows", arrivals=arrivals)
+    return shaped(rows.mutate(**_parted(rows["view"])), records.ASKED)
+
+
+def _parted(view: Any) -> dict[str, Any]:
+    """The three columns that a view is made of. It has two bars; to make a list of it takes twice as long."""
+    first = view.find("|")
+    rest = view.substr(first + 1)
+    second = rest.find("|")
+    return dict(zip(VIEW, (view.substr(0, first), rest.substr(0, second), rest.substr(second + 1)), strict=True))
+
+
+def pairs(queries: Table, left_out: Table | None = None) -> Table:
+    """Which clients asked behind which resolvers for addresses of a service, by the same rows: ``slice_s``, both
+    networks `packed`, the ``view`` that servers took the client to be in, and ``questions``."""
+    rows = _counted(queries, left_out, "service", "view", "time", *CLIENT, *RESOLVER, "qtype")
+    rows = rows.filter(
+        rows.qtype.isin(_ADDRESS_TYPES), rows.service != "", rows.client_family != 0, rows.resolver_family != 0
+    )
+    slice_s = start_of(rows.time, records.SLICE_S)
+    resolver, client = packed(rows, RESOLVER), packed(rows, CLIENT)
+    found = rows.group_by("view", slice_s=slice_s, resolver=resolver, client=client).agg(
+        questions=rows.weight.sum(), rows=rows.sign.sum()
+    )
+    return found.filter(found.rows > 0).drop("rows")
+
+
+def behind(found: Table, places: Table) -> Table:
+    """`BEHIND`: `pairs` with the places of their clients."""
+    rows = found.group_by("slice_s", "resolver", "client").agg(questions=found.questions.sum())
+    rows = rows.mutate(**unpacked(rows.client, CLIENT), **unpacked(rows.resolver, RESOLVER))
+    return shaped(located(rows.drop("client", "resolver"), places), records.BEHIND)
+
+
+def _counted(queries: Table, left_out: Table | None, *columns: str) -> Table:
+    """Rows to be summed up: those that are left out come once more with ``sign`` -1 and less ``weight``. That costs
+    less than to look for each row among them. A weight that cannot be is 0 both times."""
+    parts = [queries] if left_out is None else [queries, left_out]
+    low, high = _LIMITS["weight"]
+    signed = []
+    for sign, table in zip((1, -1), parts, strict=False):
+        weight = table.weight.between(low, high).ifelse(table.weight * sign, 0)
+        signed.append(table.select(*columns, weight=weight, sign=ibis.literal(sign, "int64")))
+    return ibis.union(*signed) if len(signed) > 1 else signed[0]
 
 
 def _blocked(queries: Table) -> Table:
     """The rows with their block."""
-    return queries.mutate(block=queries.seq >> ibis.literal(3, "int32"))
-
-
-def _ones(bits: Any) -> Any:
-    """How many of 8 bits are set, added up in pairs and in fours."""
-    pairs = bits - ((bits >> ibis.literal(1, "int32")) & 0x55)
-    fours = (pairs & 0x33) + ((pairs >> ibis.literal(2, "int32")) & 0x33)
-    return (fours + (fours >> ibis.literal(4, "int32"))) & 0xF
+    return queries.mutate(block=queries.seq >> ibis.literal(BLOCK.bit_length() - 1, "int32"))

@@ -28,6 +28,7 @@ def resolvers(behind: Table, hour_s: int, *, min_questions: int = MIN_QUESTIONS,
     clients = rows.group_by(*RESOLVER, *CLIENT).agg(questions=rows.questions.sum(), view=rows["view"].max())
     totals = clients.group_by(*RESOLVER).agg(total=clients.questions.sum())
     totals = totals.filter(totals.total >= min_questions)
+    totals = totals.mutate(resolver_prefix=prefix_text(*(totals[name] for name in RESOLVER)))
     known = clients.filter(clients["view"] != "||")
     views = known.group_by(*RESOLVER, "view").agg(of_view=known.questions.sum(), most=known.questions.max())
     heard = views.join(totals, RESOLVER)
@@ -38,7 +39,7 @@ def resolvers(behind: Table, hour_s: int, *, min_questions: int = MIN_QUESTIONS,
     parts = split(found["view"], "|")
     found = found.select(
         hour=ibis.literal(hour_s, "int64").as_timestamp("s"),
-        resolver_prefix=prefix_text(*(found[name] for name in RESOLVER)),
+        resolver_prefix=found.resolver_prefix,
         client_prefix=prefix_text(*(found[name] for name in CLIENT)),
         **{name: parts[at] for at, name in enumerate(VIEW)},
         share=found.share,

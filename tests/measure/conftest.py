@@ -12,7 +12,7 @@ from gslb.measure.engine import Engine, open_engine
 
 @pytest.fixture(scope="package")
 def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_engine("duckdb", tmp_path_factory.mktemp("engine"), memory_mb=512)
+    engine = open_engine("duckdb", tmp_path_factory.mktemp("engine"), memory_mb=512, plans=True)
     yield engine
     engine.close()
 

@@ -37,6 +37,7 @@ def test_only_at_the_point_that_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     assert killed == [(os.getpid(), signal.SIGKILL)]
 
 
+@pytest.mark.no_cover
 def test_killed_between_any_two_steps(duckdb: Engine, tmp_path: Path) -> None:
     points = [point for point in POINTS if point not in TIDYING]
     root = tmp_path / "killed"
@@ -50,6 +51,7 @@ def test_killed_between_any_two_steps(duckdb: Engine, tmp_path: Path) -> None:
     assert measured.run(root, duckdb, end_s + 2).built == []
 
 
+@pytest.mark.no_cover
 def test_killed_while_tidying(duckdb: Engine, tmp_path: Path) -> None:
     for start_s in (BEGIN_S, BEGIN_S + 300):
         landed.land(tmp_path / "log", start_s, start_s + 300, sources="r")
@@ -79,6 +81,7 @@ def _at_random(tmp_path: Path, engine: Engine, kills: int) -> None:
     assert measured.all_rows(root / "tables") == _undisturbed(tmp_path / "whole", engine, at_s)
 
 
+@pytest.mark.no_cover
 def test_killed_at_random_moments(duckdb: Engine, tmp_path: Path) -> None:
     _at_random(tmp_path, duckdb, 5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ ROWS = [
 
 @pytest.fixture
 def duck(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine("duckdb", tmp_path / "scratch", memory_mb=256)
+    engine = open_engine("duckdb", tmp_path / "scratch", memory_mb=256, plans=True)
     yield engine
     engine.close()
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -191,6 +192,16 @@ def test_plans_tell_of_joins_of_each_row_with_each(duck: Engine) -> None:
         assert nested(duck.plan(found)) == joins
         duck.fetch(found.limit(1))
     assert nested(duck.plans[-1]) == ["Cross Product"]
+
+
+def test_plans_are_noted_where_that_is_asked_for(tmp_path: Path) -> None:
+    engine = open_engine("duckdb", tmp_path / "scratch", memory_mb=256)
+    with contextlib.closing(engine):
+        assert engine.fetch(engine.rows_of([{"a": 1}], {"a": records.WHOLE})) == [{"a": 1}]
+        assert not engine.plans
+
+
+def test_names_of_plans_that_spark_has() -> None:
     assert nested("+- BroadcastNestedLoopJoin BuildRight, Inner") == ["BroadcastNestedLoopJoin"]
     assert nested("+- CartesianProduct (a < b)") == ["CartesianProduct"]
 

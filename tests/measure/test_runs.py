@@ -61,6 +61,7 @@ def test_a_second_run_has_nothing_to_do(clean: Path, duckdb: Engine) -> None:
     assert _stamps(clean / "tables") == before
 
 
+@pytest.mark.no_cover
 def test_however_it_lands_the_same_tables_come_out(clean: Path, duckdb: Engine, tmp_path: Path) -> None:
     """A tenth of the rows is there twice, none is in order, and things land after their time was published."""
     log = tmp_path / "log"

@@ -56,7 +56,7 @@ def soon() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory, soon: None) -> Iterator[Engine]:
     """A session with two executors, processes of this machine."""
-    engine = open_engine("spark", tmp_path_factory.mktemp("spark"))
+    engine = open_engine("spark", tmp_path_factory.mktemp("spark"), plans=True)
     yield engine
     engine.close()
 

@@ -18,7 +18,7 @@ SPARK = (
 @pytest.fixture(scope="session", params=["duckdb", pytest.param("spark", marks=SPARK)])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine for all tests of a process."""
-    made = open_engine(request.param, tmp_path_factory.mktemp("engine"), memory_mb=512)
+    made = open_engine(request.param, tmp_path_factory.mktemp("engine"), memory_mb=512, plans=True)
     try:
         yield made
     finally:

@@ -11,6 +11,7 @@ from gslbtest.tables import filled, ordered, run
 from gslb.measure.engine import Engine
 from gslb.model import records
 from gslb.tables import deliveries
+from gslb.tables.schemas import Table
 
 MINUTE_S = 1_790_000_160
 SOUND = {
@@ -70,22 +71,30 @@ CASES: dict[str, list[dict[str, Any]]] = {
 }
 
 
+def verdicts(rows: Table, services: Table, edges: Table) -> Table:
+    return deliveries.verdicts(rows, deliveries.hosts_of(rows, services), edges)
+
+
+def delivered(rows: Table, places: Table, services: Table) -> Table:
+    return deliveries.delivered(rows, places, deliveries.hosts_of(rows, services), kept=lambda table: table)
+
+
 def test_each_row_gets_its_verdict(engine: Engine) -> None:
     cases = [(reason, row) for reason, rows in CASES.items() for row in rows]
     rows = filled(records.DELIVERIES, *(SOUND | row for _, row in cases))
-    found = run(deliveries.verdicts, [(rows, records.DELIVERIES), SERVICES, EDGES], engine)
+    found = run(verdicts, [(rows, records.DELIVERIES), SERVICES, EDGES], engine)
     assert found == ordered([row | {"reject": reason} for row, (reason, _) in zip(rows, cases, strict=True)])
     assert set(CASES) == {"", *deliveries.REASONS}
 
 
 def test_a_host_belongs_to_the_nearest_service(engine: Engine) -> None:
     rows = filled(records.DELIVERIES, *(SOUND | {"service": host} for host in HOSTS))
-    judged = run(deliveries.verdicts, [(rows, records.DELIVERIES), SERVICES, EDGES], engine)
+    judged = run(verdicts, [(rows, records.DELIVERIES), SERVICES, EDGES], engine)
     assert {row["service"]: row["reject"] for row in judged} == {
         host: "" if name else "service" for host, name in HOSTS.items()
     }
     rows = [row | {"client_net": at << 8} for at, row in enumerate(rows)]
-    found = run(deliveries.delivered, [(rows, records.DELIVERIES), ([], records.PLACES), SERVICES], engine)
+    found = run(delivered, [(rows, records.DELIVERIES), ([], records.PLACES), SERVICES], engine)
     names = [name for name in HOSTS.values() if name]
     assert {row["service"]: (row["bytes"], row["clients"]) for row in found} == {
         name: (1000 * names.count(name), names.count(name)) for name in names
@@ -138,5 +147,5 @@ def test_bytes_are_counted_by_where_viewers_are(engine: Engine) -> None:
         same | {"bytes": 11, "clients": 1},
         same | {"country": "CN", "region": "SH", "minute_s": MINUTE_S + 60, "bytes": 1000, "clients": 1},
     )
-    found = run(deliveries.delivered, [(rows, records.DELIVERIES), (places, records.PLACES), SERVICES], engine)
+    found = run(delivered, [(rows, records.DELIVERIES), (places, records.PLACES), SERVICES], engine)
     assert found == ordered(expected)

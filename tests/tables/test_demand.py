@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import log
+from statistics import NormalDist
 from typing import Any, Final
 
 import pytest
@@ -19,6 +21,8 @@ FROM_S = 1_767_232_800
 UNTIL_S = FROM_S + 300
 BACK = range(FROM_S - 600, UNTIL_S, 60)
 EARLY = range(FROM_S - 600, FROM_S + 180, 60)
+HOUR = range(FROM_S - 3600, UNTIL_S, 60)
+RUSH = range(FROM_S - 300, UNTIL_S, 60)
 LATE = range(FROM_S + 180, UNTIL_S, 60)
 A, B, C, D = ({"service": "s.", "country": country, "region": "R", "isp": "i"} for country in ("AA", "BB", "CC", "DD"))
 FILM, NEWS = dict(A, service="film."), dict(A, service="news.")
@@ -34,8 +38,8 @@ Made = Callable[[str, int], Found]
 
 def asked(edge: str, group: dict[str, str], questions: int, minutes: Sequence[int] = BACK, ecs: int = 1) -> Rows:
     """So many questions in each minute."""
-    rows = [dict(minute_s=at, edge=edge, ecs=ecs, questions=questions, rows=questions, **group) for at in minutes]
-    return filled(records.ASKED, *rows)
+    rows = [{"minute_s": at, "edge": edge, **group} for at in minutes]
+    return filled(records.ASKED, *rows, ecs=ecs, questions=questions, rows=questions, arrivals=float(questions))
 
 
 def sent(edge: str, group: dict[str, str], bps: float, minutes: Sequence[int] = BACK) -> Rows:
@@ -48,6 +52,13 @@ def load(edge: str, bps: float, minutes: Sequence[int] = BACK, **said: Any) -> R
     """Reports of so many bits per second."""
     rows = [{"minute_s": at, "edge": edge, "load_bps": bps, "peak_bps": int(bps)} for at in minutes]
     return filled(records.LOAD, *rows, **{"reports": 60, "capacity_bps": 10**9, **said})
+
+
+def watched_bps(at_s: int) -> float:
+    """Of viewers who come from the beginning of `RUSH` on, 1 Mbps in each minute: those who are still there watch ten
+    minutes in the mean, log-normally, with a log-sd of 1."""
+    ages_s = range(30, at_s - RUSH.start + 60, 60)
+    return 1e6 * sum(1.0 - NormalDist(log(600.0) - 0.5).cdf(log(age_s)) for age_s in ages_s)
 
 
 CASES: Final[dict[str, Case]] = {
@@ -81,6 +92,12 @@ CASES: Final[dict[str, Case]] = {
         asked("mute", HERE, 1000, ecs=0) + asked("log", THERE, 400) + asked("log", HERE, 400),
         sent("log", THERE, 1e6),
         load("mute", 10e6) + load("log", 1e6),
+    ),
+    "rush": (
+        [row for edge in ("log", "mute") for row in asked(edge, FILM, 20_000, HOUR)]
+        + [row for edge in ("log", "mute") for row in asked(edge, NEWS, 20_000, RUSH)],
+        sent("log", FILM, 10e6, HOUR) + [row for at in RUSH for row in sent("log", NEWS, watched_bps(at), [at])],
+        load("log", 10e6, HOUR) + [row for at in HOUR for row in load("mute", 10e6 + watched_bps(at), [at])],
     ),
     "died": (
         asked("dead", A, 100, range(FROM_S - 3600, FROM_S, 60))
@@ -154,6 +171,14 @@ def test_services_are_worth_what_logs_say_of_them(made: Made) -> None:
     assert found["film.", "AA", "R", 0]["inferred_bps"] == pytest.approx(30e6, rel=0.05)
     assert found["news.", "AA", "R", 0]["inferred_bps"] == pytest.approx(10e6, rel=0.05)
     assert found["film.", "AA", "R", 0]["source"] == "mixed"
+
+
+def test_who_only_came_has_not_watched_yet(made: Made) -> None:
+    """News are asked for since ten minutes: bits that are yet to come make their questions worth hardly less."""
+    found = made("rush", 300)
+    true = sum(map(watched_bps, range(FROM_S, UNTIL_S, 60))) / 5
+    assert found["news.", "AA", "R", 0]["inferred_bps"] == pytest.approx(true, rel=0.25)
+    assert found["film.", "AA", "R", 0]["inferred_bps"] == pytest.approx(10e6, rel=0.15)
 
 
 def test_a_log_that_is_late_is_filled_by_what_it_was(made: Made) -> None:

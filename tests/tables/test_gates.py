@@ -10,7 +10,8 @@ from gslbtest.tables import filled, run
 
 from gslb.measure.engine import Engine
 from gslb.model import records
-from gslb.tables import gates
+from gslb.tables import gates, queries
+from gslb.tables.schemas import Table
 
 START_S = 1_790_000_100
 AT = datetime.fromtimestamp(START_S, UTC)
@@ -134,8 +135,16 @@ COMPLETE = [
     (range(1, 11), [counter(5, 0), counter(15, 2)], (10, 2, 8, 3, 10, 0)),
     ([], [counter(5, 0), counter(15, 0)], (10, 0, 10, 10, 0, 0)),
     (range(1, 21), [counter(15, 0)], (0, 0, 0, 0, 20, 20)),
+    ([*range(1, 100), *range(31, 35), 64], [counter(31, 0), counter(64, 0)], (33, 0, 33, 0, 99, 0)),  # each once
+    ([*range(1, 32), 33, 65, *range(96, 200)], [counter(31, 0), counter(96, 0)], (65, 0, 65, 62, 137, 0)),
+    ([1 << 40, (1 << 40) + 1], [counter(1 << 40, 0), counter((1 << 40) + 2, 0)], (2, 0, 2, 1, 2, 0)),
+    ([None, None, 7], [counter(5, 0), counter(8, 0)], (3, 0, 3, 2, 3, 0)),  # rows all the same
     (range(1, 21), [counter(5, 0), counter(15, 0), counter(1, 0, "ns2"), counter(9, 0, "ns2")], (18, 0, 18, 8, 20, 0)),
 ]
+
+
+def complete(rows: Table, counters: Table) -> Table:
+    return gates.complete(queries.numbers(rows), counters)
 
 
 @pytest.mark.parametrize(("numbers", "counters", "expected"), COMPLETE)
@@ -143,7 +152,5 @@ def test_what_servers_say_they_logged_is_there(
     numbers: Any, counters: list[dict[str, Any]], expected: tuple[int, ...], engine: Engine
 ) -> None:
     rows = filled(records.QUERIES, *({"seq": at} for at in numbers), time=AT, server="ns1", boot_id="b")
-    (found,) = run(
-        gates.complete, [(rows, records.QUERIES), (filled(records.COUNTERS, *counters), records.COUNTERS)], engine
-    )
+    (found,) = run(complete, [(rows, records.QUERIES), (filled(records.COUNTERS, *counters), records.COUNTERS)], engine)
     assert tuple(found.values()) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,11 +85,12 @@ def test_the_future_is_not_looked_at_unless_it_is_told_what_it_is(engine: Engine
 
 NUMBERS = [
     (1, 2, 3),
-    (0, 1, 7, 8, 9, 63, 64),
+    (0, 1, 7, 8, 9, 31, 32, 33, 63, 64),
     (5, 5),
     (5, 5, 5, 5, 5),
     (0, 0, 1, 1, 2, 3),  # 1 + 1 + 2 + 2 …: sums that look like others
     (7, 7, 7, 7, 3),
+    (31, 31, 30),  # 31 and 31: what 32 would be
     (*range(100, 140), *range(100, 140)),
     (8, 9, 9, 10, 1 << 40, 1 << 40),
 ]
@@ -97,17 +99,26 @@ NUMBERS = [
 @pytest.mark.parametrize("numbers", NUMBERS, ids=str)
 def test_a_number_counts_once(numbers: tuple[int, ...], engine: Engine) -> None:
     rows = filled(records.QUERIES, *(SOUND | {"seq": number} for number in numbers))
-    once = filled(records.QUERIES, *(SOUND | {"seq": number} for number in set(numbers)))
-    assert run(queries.deduplicated, [(rows, records.QUERIES)], engine) == ordered(once)
-    (doubted,) = engine.fetch(_count(queries.doubted(engine.rows_of(rows, records.QUERIES))))
-    assert bool(doubted["rows"]) == (len(set(numbers)) < len(numbers))
+    (told,) = run(lambda table: queries.counted(queries.numbers(table)), [(rows, records.QUERIES)], engine)
+    assert told["rows"] == len(numbers)
+    assert bool(told["doubted"]) == (len(set(numbers)) < len(numbers))
+    copies = Counter(numbers) - Counter(set(numbers))
+    found = left_out(rows, engine)
+    assert Counter(row["seq"] for row in found if row["reject"] == queries.DUPLICATE) == copies
+    assert [row["seq"] for row in found if row["reject"] != queries.DUPLICATE] == [0] * (0 in numbers)  # no identity
 
 
 def test_boots_and_servers_number_for_themselves(engine: Engine) -> None:
     rows = filled(
         records.QUERIES, SOUND, SOUND | {"server": "ns2"}, SOUND | {"boot_id": "00000000000000ab"}, SOUND | {"seq": 8}
     )
-    assert run(queries.deduplicated, [(rows, records.QUERIES)], engine) == ordered(rows)
+    assert left_out(rows, engine) == []
+
+
+def test_rows_without_a_number_are_no_copies(engine: Engine) -> None:
+    rows = filled(records.QUERIES, *[SOUND | {name: None} for name in ("server", "boot_id", "seq") for _ in range(3)])
+    found = left_out(rows, engine)
+    assert [row["reject"] for row in found] == ["null"] * 9
 
 
 def test_whatever_the_order_the_same_copy_stays(engine: Engine) -> None:
@@ -116,14 +127,46 @@ def test_whatever_the_order_the_same_copy_stays(engine: Engine) -> None:
         SOUND | {"seq": rng.randrange(1, 60), "edge": rng.choice(["sha-ct", "fra-1"]), "weight": rng.randrange(1, 3)}
         for _ in range(90)
     ]
+    again = rng.sample(rows, 30)
     found = []
     for _ in range(3):
         rng.shuffle(rows)
-        shown = filled(records.QUERIES, *rows, *rng.sample(rows, 30))
-        found.append(run(queries.deduplicated, [(shown, records.QUERIES)], engine))
+        shown = filled(records.QUERIES, *rows, *again)
+        rest = list(shown)
+        for row in left_out(shown, engine):
+            assert row.pop("reject") == queries.DUPLICATE
+            rest.remove(row)
+        found.append(ordered(rest))
     assert found[0] == found[1] == found[2]
     assert sorted(row["seq"] for row in found[0]) == sorted({row["seq"] for row in rows})
-    assert all(row in filled(records.QUERIES, *rows) for row in found[0])
+
+
+def test_what_is_left_out_is_not_summed_up(engine: Engine) -> None:
+    """Whatever a row has that is rejected or there again, and whether or not others are like it."""
+    rng = random.Random(2)
+    good = [
+        SOUND | {"seq": at, "weight": rng.choice((1, 16)), "view": rng.choice(("CN||", "||"))} for at in range(1, 41)
+    ]
+    odd = [row for reason, rows in CASES.items() if reason for row in rows if "time" not in row]
+    odd += [{"weight": 1 << 62}, {"weight": -(1 << 63)}, {"client_net": -1}, {"seq": -5}, {"view": "|||"}]
+    bad = [rng.choice(good) | {"seq": at} | row for at, row in enumerate(odd, 1001)]
+    rows = filled(records.QUERIES, *good, *bad, *rng.sample(good, 9), *rng.sample(bad, 9))
+    sound = engine.rows_of(filled(records.QUERIES, *good), records.QUERIES)
+    table, places = engine.rows_of(rows, records.QUERIES), engine.rows_of([], records.PLACES)
+    less = engine.rows_of(left_out(rows, engine), dict(records.QUERIES) | {"reject": records.TEXT})
+    for made in (asked, lambda *each: queries.behind(queries.pairs(*each), places)):
+        found, wanted = (ordered(engine.fetch(made(*each))) for each in ((table, less), (sound,)))
+        assert [exactly(row) for row in found] == [exactly(row) for row in wanted]
+
+
+def asked(*tables: Table) -> Table:
+    """`ASKED` of rows, and of those that are left out."""
+    return queries.asked(queries.answered(*tables), queries.pairs(*tables))
+
+
+def exactly(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its real numbers to nine digits: sums are in any order."""
+    return {name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in row.items()}
 
 
 def test_questions_are_those_for_addresses_that_an_edge_was_the_answer_to(engine: Engine) -> None:
@@ -143,16 +186,19 @@ def test_questions_are_those_for_addresses_that_an_edge_was_the_answer_to(engine
     )
     same = {"service": SOUND["service"], "edge": "sha-ct", "minute_s": MINUTE_S, "rows": 1, "questions": 1, "ecs": 1}
     here = {"country": "CN", "region": "SH", "isp": "chinanet"}
+    of_two = 1 / (1 - 3 / 2 * 20 / 300)  # three rows of two clients, who are deaf for 20 of 300 s after each
+    of_one = 1 / (1 - 20 / 300)
     expected = filled(
         records.ASKED,
-        here | {"questions": 17, "rows": 2},
-        here | {"minute_s": MINUTE_S + 60},
-        here | {"ecs": 0},
-        {"region": "x"},
-        {},
+        here | {"questions": 17, "rows": 2, "arrivals": 17 * of_two},
+        here | {"minute_s": MINUTE_S + 60, "arrivals": of_two},
+        here | {"ecs": 0, "arrivals": 1.0},
+        {"region": "x", "arrivals": of_one},
+        {"arrivals": of_one},
         **same,
     )
-    assert run(queries.asked, [(rows, records.QUERIES)], engine) == ordered(expected)
+    found = run(asked, [(rows, records.QUERIES)], engine)
+    assert [exactly(row) for row in found] == [exactly(row) for row in ordered(expected)]
 
 
 def test_resolvers_are_seen_with_the_clients_they_tell(engine: Engine) -> None:
@@ -176,9 +222,19 @@ def test_resolvers_are_seen_with_the_clients_they_tell(engine: Engine) -> None:
         {"client_net": 0x0B000000, "questions": 1},
         **same,
     )
-    found = run(queries.behind, [(rows, records.QUERIES), (places, records.PLACES)], engine)
+    found = run(behind, [(rows, records.QUERIES), (places, records.PLACES)], engine)
     assert found == ordered(expected)
 
 
-def _count(table: Table) -> Table:
-    return table.agg(rows=table.count())
+def behind(rows: Table, places: Table) -> Table:
+    return queries.behind(queries.pairs(rows), places)
+
+
+def left_out(rows: list[dict[str, Any]], engine: Engine) -> list[dict[str, Any]]:
+    """The rows that do not count, with their reasons, as the pipeline finds them."""
+    table = engine.rows_of(rows, records.QUERIES)
+    numbers = queries.numbers(table)
+    (told,) = engine.fetch(queries.counted(numbers))
+    judged = queries.verdicts(table, engine.rows_of(*SERVICES), engine.rows_of(*EDGES))
+    found = queries.suspects(judged, queries.doubted(numbers) if told["doubted"] else None)
+    return ordered(engine.fetch(queries.excess(found)))

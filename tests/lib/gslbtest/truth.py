@@ -392,7 +392,8 @@ def cleaned(network: Network, edges: Sequence[str]) -> dict[str, list[dict[str, 
     return {
         "asked": duckdb.sql(f"""
             select epoch_us(time) // 60000000 * 60 as minute_s, service, edge, {view},
-                   cast(client_family > 0 as bigint) as ecs, count(*) as questions, count(*) as rows
+                   cast(client_family > 0 as bigint) as ecs, count(*) as questions, count(*) as rows,
+                   cast(count(*) as double) as arrivals
             from queries where edge <> '' group by all
         """)
         .to_arrow_table()
