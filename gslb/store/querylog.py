@@ -43,6 +43,8 @@ _TYPES: Final = {
 _FEW: Final = ("qtype", "rcode", "level", "scope", "ttl_s", "weight", "client_family", "client_len", "resolver_family",
                "resolver_len")  # fmt: skip
 """Columns of numbers that have few different values."""
+_GROWING: Final = ("time", "seq")
+"""Those that go up by little from row to row: as differences they are smaller, and read faster."""
 
 
 def schema(columns: records.Columns) -> Any:
@@ -65,6 +67,7 @@ def write(path: Path, columns: records.Columns, groups: Iterable[Mapping[str, An
             compression="zstd",
             compression_level=1,
             use_dictionary=[name for name, kind in columns.items() if kind == records.TEXT or name in _FEW],
+            column_encoding={name: "DELTA_BINARY_PACKED" for name in _GROWING if name in columns},
             write_statistics=["time"],
             store_schema=False,
         )
