@@ -11,6 +11,8 @@ from gslb.errors import GslbError
 
 FIRST_FD = 3
 """Where handed-over descriptors begin (sd_listen_fds(3))."""
+PATIENCE_S = 1.0
+"""How long a manager may take to make room for `Notifier.ready`, which it waits for; of the rest the next will do."""
 
 
 class Notifier:
@@ -28,7 +30,7 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Start-up, or a reload, is over."""
-        self._send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")
+        self._send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}", PATIENCE_S)
 
     def reloading(self) -> None:
         """A reload begins; `ready` ends it."""
@@ -46,14 +48,15 @@ class Notifier:
         """The watchdog's sign of life."""
         self._send("WATCHDOG=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, patience_s: float = 0.0) -> None:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(patience_s)
             try:
                 sock.sendto(message.encode(), self._address)
             except OSError:
-                return  # a manager that does not listen is no reason to stop answering
+                return  # a manager that does not listen, or does not read, is no reason to stop answering
 
 
 def listen_fds(environ: MutableMapping[str, str]) -> list[socket.socket]:

@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gslbtest.process import SOON_S
 
+from gslb.server import notify
 from gslb.server.notify import Notifier
 
 
@@ -42,6 +44,22 @@ def test_messages(manager: tuple[socket.socket, str]) -> None:
         "STATUS=draining",
     ]
     assert notifier.watchdog_s is None
+
+
+def test_a_manager_that_does_not_read_holds_nobody_up(
+    manager: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel keeps some messages, about ten, and whoever sends more waits."""
+    monkeypatch.setattr(notify, "PATIENCE_S", 0.01)
+    sock, name = manager
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    sending = threading.Thread(
+        target=lambda: [notifier.alive() for _ in range(1000)] + [notifier.ready("")], daemon=True
+    )
+    sending.start()
+    sending.join(SOON_S)
+    assert not sending.is_alive()
+    assert sock.recv(1000) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize(
