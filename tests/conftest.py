@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,22 @@ ALLOWED_SKIPS = ("needs ../shared", "Python version absent")
 """How the reason of a skip must begin. Any other skip, and any expected failure, fails the run."""
 
 FIRST = (
-    "interop/test_measuring.py", "project/test_docs.py", "project/test_packages.py", "interop/test_story.py",
-    "server/test_reloading.py", "answer/test_law.py", "agent/test_process.py", "simulate/test_running.py",
-    "interop/test_two_servers.py", "server/test_processes.py", "server/test_managed.py", "server/test_snapshots.py",
-    "server/test_live_state.py", "interop/test_dispatching.py", "store/test_redis_faults.py",
+    "measure/test_runs.py", "interop/test_measuring.py", "project/test_docs.py", "project/test_packages.py",
+    "interop/test_story.py", "server/test_reloading.py", "answer/test_law.py", "agent/test_process.py",
+    "simulate/test_running.py", "interop/test_two_servers.py", "server/test_processes.py", "server/test_managed.py",
+    "server/test_snapshots.py", "server/test_live_state.py", "interop/test_dispatching.py", "measure/test_retention.py",
+    "store/test_redis_faults.py",
 )  # fmt: skip
 """The files that take longest, longest first: what begins last should be short, so that all workers end together."""
 COUNTED = (
-    "agent/", "cli/", "dispatch/", "measure/", "querylog/", "server/test_admin.py", "server/test_live_state.py",
-    "server/test_managed.py", "server/test_snapshots.py",
+    "agent/", "cli/test_app.py", "cli/test_dispatch.py", "cli/test_measure.py", "cli/test_watch.py", "dispatch/",
+    "measure/", "querylog/", "server/test_admin.py", "server/test_live_state.py", "server/test_managed.py",
+    "server/test_snapshots.py",
 )  # fmt: skip
 """The tests whose processes count for coverage, as all tests do themselves: each kind of process is among them."""
+UNCOUNTED = ("interop/", "project/")
+"""The tests that do not count themselves either: what they run, others run too, and counting takes half as long again.
+No test among them may be marked with ``no_cover``."""
 COUNTING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 """By one of these coverage begins in a process that a test starts."""
 
@@ -65,11 +72,39 @@ def gslb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture(scope="module", autouse=True)
 def _counting(request: pytest.FixtureRequest) -> Iterator[None]:
     """Without coverage the processes of most tests start and run in two thirds of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not f"{request.path.parent.name}/{request.path.name}".startswith(COUNTED):
+    file = f"{request.path.parent.name}/{request.path.name}"
+    with contextlib.ExitStack() as stack:
+        if not file.startswith(COUNTED):
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
             for name in COUNTING:
                 patch.delenv(name, raising=False)
+        if file.startswith(UNCOUNTED):
+            stack.enter_context(_uncounted())
         yield
+
+
+@contextlib.contextmanager
+def _uncounted() -> Iterator[None]:
+    """Stop coverage, where it runs, and start it again afterwards."""
+    from coverage import Coverage  # most files need it not
+
+    counting = Coverage.current()
+    if counting is not None:
+        counting.stop()
+    yield
+    if counting is not None:
+        counting.start()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is loaded and made until tests begin stays until they end: nobody need look for garbage in it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

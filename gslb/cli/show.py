@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gslb.geo.address import format_prefix
-from gslb.model.view import View
 from gslb.server.status import ReloadStatus, Status
 
-if TYPE_CHECKING:  # it takes a while to load
+if TYPE_CHECKING:  # they take a while to load
     from gslb.geo.view import Whereabouts
+    from gslb.model.view import View
 
 STATES = {
     "starting": "reading the files for the first time",

@@ -118,13 +118,14 @@ def _needed(folder: Path) -> Path:
     folder.mkdir()
     todo, seen = ["gslb"], {"gslb"}
     while todo:
-        found = metadata.distribution(todo.pop())
+        of = todo.pop()
+        found = metadata.distribution(of)
         for requirement in map(Requirement, found.requires or []):
             name = canonicalize_name(requirement.name)
             if name not in seen and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
                 seen.add(name)
                 todo.append(name)
-        tops = {path.parts[0] for path in found.files or [] if found.name != "gslb"} - {"..", "__pycache__"}
+        tops = {path.parts[0] for path in found.files or [] if of != "gslb"} - {"..", "__pycache__"}
         for top in tops:
             if not (folder / top).exists():
                 (folder / top).symlink_to(Path(str(found.locate_file(top))))

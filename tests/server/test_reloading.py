@@ -225,7 +225,7 @@ def test_what_cannot_be_remembered_is_served(server: Server, gslb, admin_of: Cal
     (remembered / "x").mkdir(parents=True)
     before, path = admin.status(), server.zones / "live.yaml"
     path.write_text(with_ttl(path.read_text(), 1))
-    status = admin.until(lambda status: status["generation"] != before["generation"])
+    status = admin.until(lambda status: status["generation"] != before["generation"] and status["reload"]["errors"])
     assert (status["reload"]["state"], ttl(server)) == ("ok", 1)
     fault = f"served, but could not be remembered: {remembered}: cannot be written: Is a directory"
     assert [error["message"] for error in status["reload"]["errors"]] == [fault]

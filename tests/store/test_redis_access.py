@@ -36,7 +36,7 @@ from gslb.store.redis_url import parse
 
 REPO = Path(__file__).parents[2]
 NOW_S = int(time.time())
-ORDER = Override("works", KIND_DRAIN, Target(pop="fra"), NOW_S, NOW_S + 600, author="ana", reason="works")
+ORDER = Override("works", KIND_DRAIN, Target(pop="fra"), NOW_S, NOW_S + 86_400, author="ana", reason="works")
 REPORT = Report("fra-1", 1, 1, 0)
 
 
@@ -191,13 +191,14 @@ async def test_a_dispatcher_does_not_publish_by_hand(users: As) -> None:
 
 async def test_an_operator_freezes_and_publishes_by_hand(users: As) -> None:
     operator = open_writer(users.url("operator"))
-    assert await operator.freeze(NOW_S * 1000 + 600_000, "ana", "match") == (True, "")
+    until_ms = (int(time.time()) + 600) * 1000
+    assert await operator.freeze(until_ms, "ana", "match") == (True, "")
     assert await operator.publish(Plan("v1")) == (True, "")
     dispatcher = open_writer(users.url("dispatcher"))
     token = (await dispatcher.take_lease(DISPATCH, "me", 60_000)).token
     frozen = "plan 'v2': plans are frozen by 'ana': 'match'"
     assert await dispatcher.publish(Plan("v2", "v1"), token) == (False, frozen)
-    assert await dispatcher.frozen() == await operator.frozen() == Freeze(NOW_S * 1000 + 600_000, "ana", "match")
+    assert await dispatcher.frozen() == await operator.frozen() == Freeze(until_ms, "ana", "match")
     assert await operator.freeze(0, "ana", "over") == (True, "")
     assert await dispatcher.publish(Plan("v2", "v1"), token) == (True, "")
     assert await operator.publish(Plan("v3", "v2")) == (True, "")

@@ -225,6 +225,7 @@ async def test_entries_that_were_lost_make_everything_be_read(
         assert len(state.reports) == 50
 
 
+@pytest.mark.no_cover
 async def test_nothing_goes_back_while_everything_is_read(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What entries tell meanwhile is newer than what the full read met before."""
     monkeypatch.setattr(redis_follow, "FULL_READ_S", 0.0)

@@ -38,7 +38,7 @@ def server(shared: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
 
 GOOD = Report("a", 1, 1, 0, load_bps=7)
 NOW_S = int(time.time())
-ORDER = Override("works", KIND_DRAIN, Target(pop="fra"), NOW_S, NOW_S + 600, author="ana", reason="works")
+ORDER = Override("works", KIND_DRAIN, Target(pop="fra"), NOW_S, NOW_S + 86_400, author="ana", reason="works")
 
 
 @contextlib.asynccontextmanager
