@@ -87,6 +87,8 @@ class Spark:
         self._own = own
         logging.getLogger("SQLQueryContextLogger").disabled = True  # what fails is told by who asked
         self._session = _session(own)
+        context = self._session.sparkContext
+        self._application = context.applicationId if str(context.master).startswith("local-cluster") else ""
         self._planned: tuple[str, Any] = ("", None)
         self.backend = connect(self._session)
 
@@ -124,13 +126,11 @@ class Spark:
         return str(self._made(sql)._jdf.queryExecution().executedPlan().toString())
 
     def close(self) -> None:
-        """End the session; its executors end."""
+        """End the session, and with it all of this process; its executors end."""
         with contextlib.suppress(*self.errors):
-            context = self._session.sparkContext
-            application = context.applicationId if str(context.master).startswith("local-cluster") else ""
             self._session.stop()
-            if application:  # what its executors said lies here
-                shutil.rmtree(Path(os.environ[_HOME], _WORK, application), ignore_errors=True)
+        if self._application:  # what its executors said lies here
+            shutil.rmtree(Path(os.environ[_HOME], _WORK, self._application), ignore_errors=True)
 
     def _made(self, sql: str) -> Any:
         """The table, not computed yet. What was explained just now is not analyzed again: that takes Spark seconds."""
