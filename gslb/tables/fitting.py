@@ -26,7 +26,7 @@ class Fit(NamedTuple):
     """What edges carried, as shares of groups: an edge reaches groups through crowds of viewers, each a group alone or
     many. ``ways`` (``slice_s, edge, crowd, share``) are parts of what the edge carried, ``parts`` (``slice_s, crowd,
     group, part, trust``) by how much of a way each group of the crowd is meant. Shares times parts of an edge add up to
-    1. There are a hundred times fewer of both than there are pairs of edges and groups."""
+    1. Both together are far fewer than the pairs of edges and groups."""
 
     ways: Table
     parts: Table
