@@ -24,7 +24,7 @@ from gslb.errors import GslbError
 from gslb.measure import arrow
 from gslb.measure.runner import TRUTH, Runner
 from gslb.model import records
-from gslb.store.atomic import sync_folder
+from gslb.store.atomic import sync_file, sync_folder
 
 try:
     import duckdb
@@ -302,8 +302,7 @@ def _published(hidden: Path, folder: Path, stem: str) -> list[Written]:
     written = []
     for at, (path, rows) in enumerate(found):
         name = f"{stem}.parquet" if len(found) == 1 else f"{stem}-{at}.parquet"
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(path)
         written.append(Written(name, rows, path.stat().st_size))
         path.replace(folder / name)
     sync_folder(folder)

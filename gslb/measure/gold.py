@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from gslb.measure.bronze import Bronze
 from gslb.measure.engine import Engine
+from gslb.measure.keeping import keeping
 from gslb.measure.manifest import Piece
 from gslb.measure.publish import DEMAND, DEMAND_LIVE, EDGE_LOAD, RESOLVERS, Kind, Published
 from gslb.model import records
 from gslb.tables import cuts, demand, edge_load, resolvers
 from gslb.tables.fitting import Fit
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import Kept
 
 VERSION: Final = 1
 """Of the steps: another one builds anew what a run looks at."""
@@ -93,7 +93,7 @@ def held(silver: Mapping[str, Published], bronze: Mapping[str, Bronze]) -> set[i
     }
 
 
-class _Newest(NamedTuple):
+class _Fitted(NamedTuple):
     span: tuple[int, int]
     told: demand.Told
     fit: Fit
@@ -106,7 +106,7 @@ class Fits:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._kept = contextlib.ExitStack()
-        self._newest: _Newest | None = None
+        self._newest: _Fitted | None = None
 
     def close(self) -> None:
         """Let go of it."""
@@ -132,48 +132,31 @@ class Fits:
         buckets = [start_s for start_s in starts if start_s - start_s % records.SLICE_S not in held]
         rows = sum(piece.rows for piece in silver["asked"].current.within(from_s, until_s))
         spans = parts(from_s, until_s, PART_S) if rows > MOST_AT_ONCE else [(from_s, until_s)]
-        with contextlib.ExitStack() as stack:
-            parts_of_it = self._demand(stack, kind, tables, spans, buckets)
-            return table.write(self._engine, cuts.union(parts_of_it), run, work.units, buckets)
+        with keeping(self._engine) as kept:
+            found = [kept(self._demand(fit, kind, tables, buckets)) for fit in self._fitted(tables, spans)]
+            return table.write(self._engine, cuts.union(found), run, work.units, buckets)
 
-    def _demand(
-        self,
-        stack: contextlib.ExitStack,
-        kind: Kind,
-        tables: Mapping[str, Table],
-        spans: list[tuple[int, int]],
-        buckets: list[int],
-    ) -> list[Table]:
-        """Demand of parts of the time, kept in ``stack``; what it was made of is let go of, but for the newest."""
-        newest, found = self._newest, []
-        if newest is None or [newest.span] != spans:
-            self.close()
-            newest, keep = None, _keeping(self._engine, self._kept)
-            told = demand.told(**tables, from_s=spans[0][0], until_s=spans[-1][1], kept=keep)
-        for from_s, until_s in spans:
-            with contextlib.ExitStack() as between:
-                if newest is None:
-                    keep = _keeping(self._engine, between)
-                    fit = demand.fitted(told, from_s=from_s, until_s=until_s, kept=keep)
-                else:
-                    _, told, fit = newest
-                made = demand.demand(
-                    told,
-                    fit,
-                    tables["asked"],
-                    tables["delivered"],
-                    bucket_s=kind.bucket_s or 0,
-                    from_s=from_s,
-                    until_s=until_s,
-                )
-                found.append(_keeping(self._engine, stack)(cuts.starting(made, kind.time, buckets)))
-                if newest is None and (from_s, until_s) == spans[-1]:
-                    self._newest = _Newest(spans[-1], told, Fit(*map(_keeping(self._engine, self._kept), fit)))
-        return found
+    def _fitted(self, tables: Mapping[str, Table], spans: list[tuple[int, int]]) -> Iterator[_Fitted]:
+        """Demand of parts of the time, fitted. Each counts until the next is asked for, and the newest until another
+        time is fitted."""
+        if self._newest is not None and [self._newest.span] == spans:
+            yield self._newest
+            return
+        self.close()
+        stays = self._kept.enter_context(keeping(self._engine))
+        told = demand.told(**tables, from_s=spans[0][0], until_s=spans[-1][1], kept=stays)
+        for span in spans:
+            with keeping(self._engine) as kept:
+                fit = demand.fitted(told, from_s=span[0], until_s=span[1], kept=kept)
+                if span == spans[-1]:
+                    self._newest = _Fitted(span, told, Fit(*map(stays, fit)))
+                yield _Fitted(span, told, fit)
 
-
-def _keeping(engine: Engine, stack: contextlib.ExitStack) -> Kept:
-    return lambda table: stack.enter_context(engine.kept(table))
+    def _demand(self, fitted: _Fitted, kind: Kind, tables: Mapping[str, Table], buckets: list[int]) -> Table:
+        (from_s, until_s), told, fit = fitted
+        asked, delivered, bucket_s = tables["asked"], tables["delivered"], kind.bucket_s or 0
+        found = demand.demand(told, fit, asked, delivered, bucket_s=bucket_s, from_s=from_s, until_s=until_s)
+        return cuts.starting(found, kind.time, buckets)
 
 
 def parts(from_s: int, until_s: int, part_s: int) -> list[tuple[int, int]]:

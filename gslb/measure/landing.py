@@ -24,7 +24,7 @@ from gslb.measure.bronze import AHEAD, LATE, SOURCES, Bronze, Entry
 from gslb.measure.failing import failpoint
 from gslb.measure.footers import Seen
 from gslb.measure.manifest import hour_name
-from gslb.store.atomic import replacing, sync_folder, write_atomic
+from gslb.store.atomic import replacing, sync_file, sync_folder, write_atomic
 
 AHEAD_S: Final = 300
 """A clock may be so much ahead of ours."""
@@ -168,14 +168,9 @@ def _sync(paths: Sequence[Path], files: bool) -> None:
     many of them as one. Raises `OSError`."""
     if files:
         with ThreadPoolExecutor(SYNCS) as pool:
-            list(pool.map(_sync_file, paths))
+            list(pool.map(sync_file, paths))
     for folder in {path.parent for path in paths}:
         sync_folder(folder)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _link(path: Path, target: Path) -> None:

@@ -7,7 +7,6 @@ batch.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Final, NamedTuple
 
 from gslb.measure.bronze import SOURCES, Bronze
 from gslb.measure.engine import Engine
+from gslb.measure.keeping import keeping
 from gslb.measure.manifest import Piece, hour_name, run_time
 from gslb.measure.publish import ASKED, BEHIND, DELIVERED, LOAD, Kind, Published
 from gslb.model import records
@@ -132,11 +132,7 @@ def build(
     that cannot be read."""
     units = {start_s: digests[start_s] for start_s in batch.slices}
     rows = _rows(engine, bronze, batch)
-    with contextlib.ExitStack() as stack:
-
-        def kept(table: Table) -> Table:
-            return stack.enter_context(engine.kept(table))
-
+    with keeping(engine) as kept:
         if bronze.source == "queries":
             made = _queries(engine, kept, rows, _rows(engine, counters, batch), facts)
         else:

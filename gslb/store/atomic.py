@@ -32,6 +32,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Have what a file holds outlive a crash of the machine. Raises ``OSError``."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder outlive a crash of the machine. Raises ``OSError``."""
     at_hand = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

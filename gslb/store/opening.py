@@ -64,15 +64,10 @@ def open_writer(url: str, token: str | None = None) -> Writer:
 
     Raises `GslbError` where the URL is faulty, or is that of the embedded store.
     """
-    if url.startswith("http://"):
-        if not token:
-            raise GslbError("writing to an admin port needs its token")
+    if by_port := _port_token(url, token, "writing to", "write to"):
         from gslb.store.admin_port import AdminWriter
 
-        return AdminWriter(url, token)
-    _check(url)
-    if url == MEMORY:
-        raise GslbError("the embedded store is inside of a server: write to its admin port, http://ADDR:PORT")
+        return AdminWriter(url, by_port)
     from gslb.store.redis_store import RedisWriter
 
     return RedisWriter(redis_url.parse(url))
@@ -84,20 +79,27 @@ def open_events(url: str, token: str | None = None) -> Events:
 
     Raises `GslbError` where the URL is faulty, or is that of the embedded store.
     """
-    if url.startswith("http://"):
-        if not token:
-            raise GslbError("reading from an admin port needs its token")
+    if by_port := _port_token(url, token, "reading from", "read from"):
         from gslb.store.admin_events import AdminEvents
 
-        return AdminEvents(url, token)
-    _check(url)
-    if url == MEMORY:
-        raise GslbError("the embedded store is inside of a server: read from its admin port, http://ADDR:PORT")
+        return AdminEvents(url, by_port)
     from gslb.store.redis import Link
     from gslb.store.redis_events import RedisEvents
 
     address = redis_url.parse(url)
     return RedisEvents(Link(address), address.shown)
+
+
+def _port_token(url: str, token: str | None, doing: str, do: str) -> str:
+    """The token where ``url`` is that of an admin port; empty: it is Redis. Raises `GslbError` for any other."""
+    if url.startswith("http://"):
+        if not token:
+            raise GslbError(f"{doing} an admin port needs its token")
+        return token
+    _check(url)
+    if url == MEMORY:
+        raise GslbError(f"the embedded store is inside of a server: {do} its admin port, http://ADDR:PORT")
+    return ""
 
 
 def _check(url: str) -> None:

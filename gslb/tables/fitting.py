@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import ibis
 
-from gslb.tables.numbers import KINDS
+from gslb.tables.numbers import KINDS, beside
 from gslb.tables.polling import beyond_doubt
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import Kept
@@ -118,9 +118,7 @@ def _within(polled: Table, groups: Table) -> Table:
     large = rows.join(whole, "slice_s").filter(lambda each: each.demand >= _LARGE * each.whole)
     of_large = large.group_by("slice_s", "of_service").agg(of_large=large.demand.sum())
     sums = {"view": "of_view", "network": "of_network", "of_country": "in_country"}
-    found = rows.join(whole, "slice_s")
-    for kind, name in sums.items():
-        found = found.join(rows.group_by("slice_s", kind).agg(**{name: rows.demand.sum()}), ["slice_s", kind])
+    found = beside(rows, {kind: {name: rows.demand.sum()} for kind, name in sums.items()}).join(whole, "slice_s")
     found = found.left_join(of_large, ["slice_s", "of_service"]).drop("slice_s_right", "of_service_right")
     is_large = found.demand >= _LARGE * found.whole
     return found.select(

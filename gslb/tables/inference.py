@@ -136,5 +136,5 @@ def _rest(polled: Table, sent: Table, own: Table, groups: Table, kept: Kept) -> 
     )
     rows = rows.group_by("slice_s", "group").agg(**{name: rows[name].sum() for name in ("polled", "demand", "sent")})
     rows = kept(rows.join(groups.select("group", "network"), "group"))
-    rows = beside(rows, "network", isp_sent=rows.sent.sum(), isp_demand=rows.demand.sum())
+    rows = beside(rows, {"network": {"isp_sent": rows.sent.sum(), "isp_demand": rows.demand.sum()}})
     return kept(rows.mutate(trust=polling.trust(rows.polled)).drop("polled"))

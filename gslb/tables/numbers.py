@@ -6,6 +6,7 @@ say, is added up by one column.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import ibis
@@ -21,7 +22,7 @@ KINDS: Final = {
     "here": ("service", "country"),
     "network": ("country", "isp"),
     "cell": ("service", "country", "isp"),
-    "view": ("country", "region", "isp"),
+    "view": VIEW,
 }
 """What groups have in common, by the names that are the same."""
 
@@ -54,8 +55,11 @@ def sent(delivered: Table, groups: Table) -> Table:
     )
 
 
-def beside(rows: Table, kind: str, **sums: Any) -> Table:
-    """``rows``, each with what is added up over all of its slice that have the same number of a kind; of an empty kind
-    over all of the slice. To be of use ``rows`` are to be kept: they are read twice."""
-    key = ["slice_s", kind] if kind else ["slice_s"]
-    return rows.join(rows.group_by(*key).agg(**sums), key)
+def beside(rows: Table, sums: Mapping[str, Mapping[str, Any]]) -> Table:
+    """``rows``, each with what is added up over all of its slice that have the same number of a kind, the ``sums`` by
+    kind; of an empty kind over all of the slice. ``rows`` should be kept: they are read once more for each kind."""
+    found = rows
+    for kind, of in sums.items():
+        key = ["slice_s", kind] if kind else ["slice_s"]
+        found = found.join(rows.group_by(*key).agg(**of), key)
+    return found

@@ -56,7 +56,7 @@ def worth(heard: Table, sent: Table, groups: Table, span: tuple[int, int], kept:
     rows = rows.group_by("slice_s", "cell").agg(ecs=(rows.ecs * been(rows, LAGS)).sum(), bits=rows.bits.sum())
     cells = groups.select("cell", "of_service", "of_country", "here", "network").distinct()
     rows = kept(rows.join(cells, "cell").drop("cell"))
-    rows = beside(rows, "", all_bits=rows.bits.sum(), all_ecs=rows.ecs.sum())
+    rows = beside(rows, {"": {"all_bits": rows.bits.sum(), "all_ecs": rows.ecs.sum()}})
     rows = rows.mutate(bits=rows.bits * rows.all_ecs / rows.all_bits.nullif(0.0)).drop("all_bits", "all_ecs")
     rows = kept(rows)
     services = rows.group_by("slice_s", "of_service").agg(
@@ -94,25 +94,27 @@ def polls(
         of_late=(rows.questions * rows.weight).sum(),
     )
     rows = kept(rows.join(groups.select("group", *KINDS), "group"))
-    rows = beside(rows, "", all_ecs=rows.ecs.sum(), all_questions=rows.questions.sum()).join(
-        rows.group_by("slice_s", "of_country").agg(country_ecs=rows.ecs.sum()), ["slice_s", "of_country"]
-    )
-    rows = _with_worth(rows, worths)
+    sums = {
+        "": {"all_ecs": rows.ecs.sum(), "all_questions": rows.questions.sum()},
+        "of_country": {"country_ecs": rows.ecs.sum()},
+    }
+    rows = _with_worth(beside(rows, sums), worths)
     scale = rows.all_ecs / rows.all_questions.nullif(0.0)
     others = ibis.ifelse(scale > 0, scale, 1.0) * _POLL / (_POLL + rows.country_ecs)
     rows = rows.mutate(poll=rows.ecs + others * rows.questions, of_late=rows.ecs_of_late + others * rows.of_late)
     rows = kept(rows.select("slice_s", "group", *KINDS, "worth", "ecs", "poll", "of_late"))
-    services = rows.group_by("slice_s", "of_service").agg(usual_trend=rows.of_late.sum() / rows.poll.sum())
-    here = rows.group_by("slice_s", "here").agg(here_poll=rows.poll.sum(), here_of_late=rows.of_late.sum())
-    country = rows.group_by("slice_s", "of_country").agg(country_poll=rows.poll.sum())
-    views = rows.group_by("slice_s", "view").agg(view_poll=rows.poll.sum())
-    for sums, kind in ((services, "of_service"), (here, "here"), (country, "of_country"), (views, "view")):
-        rows = rows.join(sums, ["slice_s", kind])
+    sums = {
+        "of_service": {"usual_trend": rows.of_late.sum() / rows.poll.sum()},
+        "here": {"here_poll": rows.poll.sum(), "here_of_late": rows.of_late.sum()},
+        "of_country": {"country_poll": rows.poll.sum()},
+        "view": {"view_poll": rows.poll.sum()},
+    }
+    rows = beside(rows, sums)
     trend = (rows.here_of_late + _TREND * rows.usual_trend) / (rows.here_poll + _TREND)
     of_services = rows.poll + _SERVICES * rows.here_poll / rows.country_poll
     level = rows.worth * of_services * (rows.view_poll / (rows.view_poll + _SERVICES)) * trend
     rows = kept(rows.select("slice_s", "group", "worth", polled="ecs", level=level))
-    rows = beside(rows, "", levels=rows.level.sum()).join(totals, "slice_s")
+    rows = beside(rows, {"": {"levels": rows.level.sum()}}).join(totals, "slice_s")
     return rows.select("slice_s", "group", "worth", "polled", demand=rows.level * rows.total / rows.levels)
 
 

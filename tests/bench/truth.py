@@ -24,6 +24,7 @@ from bounds import Result
 from gslbtest.truth import simulated
 
 from gslb.measure.engine import Engine, open_engine
+from gslb.measure.keeping import keeping
 from gslb.measure.runs import Pipeline
 from gslb.model.dispatch import DispatchRules
 from gslb.plan.optimize import optimize
@@ -134,9 +135,8 @@ def recover(work: Path, seed: int | None) -> Recovered:
         def again(edges: Sequence[str], bucket_s: int, first_s: int) -> Cells:
             sent = tables["delivered"].filter(tables["delivered"].edge.isin(list(edges)))
             inputs = {"bucket_s": bucket_s, "from_s": first_s, "until_s": until_s}
-            with contextlib.ExitStack() as stack:
-                kept = [stack.enter_context(engine.kept(table)) for table in (tables["asked"], sent, tables["load"])]
-                made = demand.whole(*kept, **inputs, kept=lambda table: stack.enter_context(engine.kept(table)))
+            with keeping(engine) as kept:
+                made = demand.whole(*map(kept, (tables["asked"], sent, tables["load"])), **inputs, kept=kept)
                 written = engine.write(made, work, f"d{time.monotonic_ns()}")
             rows = duckdb.sql(f"select * from read_parquet({[str(work / each.name) for each in written]})")
             return cells(rows.to_arrow_table(), first_s, until_s, "time")

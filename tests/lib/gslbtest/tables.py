@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gslb.measure.engine import Engine
+from gslb.measure.keeping import keeping
 from gslb.model import records
 from gslb.tables.schemas import Table
 
@@ -40,9 +40,5 @@ def ordered(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def stepped(engine: Engine, step: Callable[..., Table], tables: Sequence[Table], **said: Any) -> list[dict[str, Any]]:
     """The rows of a step that keeps tables of its own, ``kept``, on the way."""
-    with contextlib.ExitStack() as stack:
-
-        def kept(table: Table) -> Table:
-            return stack.enter_context(engine.kept(table))
-
+    with keeping(engine) as kept:
         return engine.fetch(step(*tables, kept=kept, **said))
