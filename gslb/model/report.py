@@ -46,9 +46,10 @@ class StoreState:
     ``now_ms`` is store time: the newest entry's, which stands still while the store is unreachable. ``seen`` names
     every edge that ever reported, so that a vanished report counts as silent and not as never reported: edge → store
     time at which it was last seen. From ``gap_begin_ms`` to ``gap_end_ms`` nobody could write, or nobody did, for
-    longer than `GAP_MS`: the newest such time, through which reports do not age; ``gap_begin_ms`` 0 where it is not
-    known when it began, since the store was emptied. Both are 0 where there was none. ``overrides`` are keyed by id.
-    ``plan_base`` is the plan that ``plan`` is based on, while the store still keeps it; it is not kept on disk.
+    longer than `GAP_MS`: the newest such time, through which reports do not age, and the one before it where reports
+    from before that may still have held when it began; ``gap_begin_ms`` 0 where it is not known when it began, since
+    the store was emptied. Both are 0 where there was none. ``overrides`` are keyed by id. ``plan_base`` is the plan
+    that ``plan`` is based on, while the store still keeps it; it is not kept on disk.
     """
 
     now_ms: int = 0

@@ -120,11 +120,22 @@ local function opened()
   return {n = kept('INCR', COUNT), now = math.max(now, newest or 0), newest = newest}
 end
 
+-- Keeps the time without entries up to this one. Where it begins while reports from before the last such time may still
+-- hold, the two are one, lest those reports age through the first. Three never are: among writers that are all slow, one
+-- that falls silent must age.
+local function keep_gap(entry)
+  local begin, joins = entry.newest or 0, '0'
+  local last = kept('HMGET', GAP, 'begin_ms', 'end_ms', 'joins')
+  local last_begin, last_end = tonumber(last[1] or '') or 0, tonumber(last[2] or '') or 0
+  if begin > 0 and last_begin > 0 and last[3] ~= '1' and begin >= last_end and begin - last_end <= VALID_MS then
+    begin, joins = last_begin, '1'
+  end
+  kept('HSET', GAP, 'begin_ms', digits(begin), 'end_ms', digits(entry.now), 'joins', joins)
+end
+
 local function added(entry, ...)
-  if not entry.newest then
-    kept('HSET', GAP, 'begin_ms', '0', 'end_ms', digits(entry.now))
-  elseif entry.now - entry.newest > GAP_MS then
-    kept('HSET', GAP, 'begin_ms', digits(entry.newest), 'end_ms', digits(entry.now))
+  if not entry.newest or entry.now - entry.newest > GAP_MS then
+    keep_gap(entry)
   end
   local id = redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, digits(entry.now) .. '-*', 'n', entry.n, ...)
   return {1, id, entry.n}

@@ -51,6 +51,7 @@ class MemoryStore:
         self._late: dict[str, int] = {}  # edge → when its report counts as received, written before a clock set back
         self._seen = dict(held.seen)
         self._gap = (held.gap_begin_ms, held.gap_end_ms)
+        self._gap_joins = False
         self._overrides = dict(held.overrides)
         self._forget_ms = {name: (each.until_s + OVERRIDE_KEPT_S) * 1000 for name, each in held.overrides.items()}
         self._plan = held.plan
@@ -242,10 +243,12 @@ class MemoryStore:
             self._events.begin_anew()
         self._events.add(now_ms, kind, report)
         if newest is None:
-            self._gap = (0, now_ms)
+            self._gap, self._gap_joins = (0, now_ms), False
             self._set_back(now_ms)
         elif now_ms - newest > GAP_MS:
-            self._gap = (newest, now_ms)
+            begin_ms, end_ms = self._gap
+            self._gap_joins = not self._gap_joins and begin_ms > 0 and 0 <= newest - end_ms <= VALID_MS
+            self._gap = (begin_ms if self._gap_joins else newest, now_ms)
         self._now_ms = now_ms
         self._state = None
         self._writes += 1

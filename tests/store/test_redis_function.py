@@ -90,7 +90,7 @@ def test_reports(server: RedisServer, key: str, content: tuple[str, ...], reason
     said = dict(zip(entry[1::2], entry[2::2], strict=True))
     assert said == {"n": "1", "kind": "report", "edge": "a", **held}
     assert hash_of(server, "{gslb}:seen") == {"a": held["received_ms"]}
-    assert hash_of(server, "{gslb}:gap") == {"begin_ms": "0", "end_ms": held["received_ms"]}
+    assert hash_of(server, "{gslb}:gap") == {"begin_ms": "0", "end_ms": held["received_ms"], "joins": "0"}
 
 
 def hash_of(server: RedisServer, key: str) -> dict[str, str]:

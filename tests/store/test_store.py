@@ -181,13 +181,18 @@ async def test_a_clock_that_is_set_back(make: Make, back_ms: int, now_ms: int) -
     assert state.heard_ms(state.reports["old"].received_ms) == (BEGIN - 1000 if now_ms == BEGIN else now_ms)
 
 
+SECONDS = [1000] * 10
 GAPS = [
     # ms between one report and the next; the gap after each
     ([], (0, BEGIN)),
     ([3000], (0, BEGIN)),
     ([3001], (BEGIN, BEGIN + 3001)),
     ([3001, 3000], (BEGIN, BEGIN + 3001)),
-    ([5000, 1000, 9000], (BEGIN + 6000, BEGIN + 15_000)),
+    ([5000, *SECONDS, 1000, 9000], (BEGIN + 16_000, BEGIN + 25_000)),
+    ([5000, *SECONDS, 9000], (BEGIN, BEGIN + 24_000)),
+    ([12_000, 0, 300_000], (BEGIN, BEGIN + 312_000)),
+    ([5000, 5000, 5000], (BEGIN + 10_000, BEGIN + 15_000)),
+    ([5000, 5000, 5000, 5000], (BEGIN + 10_000, BEGIN + 20_000)),
 ]
 
 
