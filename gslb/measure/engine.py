@@ -1,8 +1,8 @@
 """What runs the steps of `gslb.tables`: DuckDB in this process, or Spark on many machines.
 
 An engine reads Parquet files as tables, keeps results of steps, and writes them as Parquet files again. Steps are
-Ibis expressions, which both turn to SQL. The only importer of duckdb, and with `gslb.tables` of ibis, which the extra
-``[measure]`` brings; to import this without them is a `GslbError`.
+Ibis expressions, which both turn to SQL. With `gslb.tables` the only importer of ibis, which the extra ``[measure]``
+brings; to import this without it is a `GslbError`.
 """
 
 from __future__ import annotations
@@ -21,25 +21,22 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from gslb.errors import GslbError
-from gslb.measure import arrow
+from gslb.measure import arrow, duck
 from gslb.measure.runner import TRUTH, Runner
 from gslb.model import records
 from gslb.store.atomic import sync_file, sync_folder
 
 try:
-    import duckdb
     import ibis
     import ibis.expr.operations as ops
     import sqlglot.expressions as sge
 
     from gslb.tables.schemas import Table, schema
 except ImportError:
-    raise GslbError("measuring needs DuckDB and Ibis: install gslb[measure]") from None
+    raise GslbError("measuring needs Ibis: install gslb[measure]") from None
 
 MOST_FETCHED: Final = 100_000
 """Rows that Python takes from a table."""
-FILE_BYTES: Final = 256 << 20
-"""Files that are written are about this large at most."""
 PLANS: Final = 1000
 """Plans that are remembered."""
 
@@ -58,6 +55,9 @@ class Engine(Protocol):
     name: str
     plans: deque[str]
     """The physical plans of what ran, the latest last, where they are noted: see `nested`."""
+    others: Sequence[Engine]
+    """Engines for threads of their own, as many as make sense side by side: they share its memory, what it read and
+    kept, and its end. An engine is used by one thread at a time. None: it alone is meant to work."""
 
     def read(self, files: Sequence[Path], columns: records.Columns) -> Table:
         """The rows of Parquet files, none, one or many: just these columns, of their kinds."""
@@ -89,7 +89,7 @@ def open_engine(name: str, scratch: Path, memory_mb: int = 2048, threads: int = 
     scratch.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch.resolve()))
     try:
-        return _Running(name, own, _runner(name, own, memory_mb, threads), plans)
+        return _Running(name, own, _runner(name, own, memory_mb, threads), plans=PLANS if plans else 0)
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
@@ -110,7 +110,7 @@ _NESTED: Final = re.compile(
 
 def _runner(name: str, own: Path, memory_mb: int, threads: int) -> Runner:
     if name == "duckdb":
-        return _DuckDB(own, memory_mb, threads)
+        return duck.opened(own, memory_mb, threads, ibis.duckdb.from_connection)
     if name == "spark":
         from gslb.measure import spark  # slow, and of another extra
 
@@ -119,15 +119,21 @@ def _runner(name: str, own: Path, memory_mb: int, threads: int) -> Runner:
 
 
 class _Running:
-    """An `Engine`, by what runs its SQL."""
+    """An `Engine`, by what runs its SQL. What it and its ``others`` name has one numbering."""
 
-    def __init__(self, name: str, own: Path, runner: Runner, plans: bool) -> None:
+    def __init__(self, name: str, own: Path, runner: Runner, plans: int) -> None:
         self.name = name
-        self.plans: deque[str] = deque(maxlen=PLANS if plans else 0)
+        self.plans: deque[str] = deque(maxlen=plans)
         self._own = own
         self._runner = runner
         self._numbers = itertools.count(1)
         self._files: dict[str, tuple[Path, ...]] = {}
+        self.others = [self._beside(other) for other in runner.others]
+
+    def _beside(self, runner: Runner) -> _Running:
+        made = _Running(self.name, self._own, runner, plans=0)
+        made.plans, made._numbers, made._files = self.plans, self._numbers, self._files
+        return made
 
     def read(self, files: Sequence[Path], columns: records.Columns) -> Table:
         if not files:
@@ -184,6 +190,8 @@ class _Running:
         return self._explained(self._sql(table))
 
     def close(self) -> None:
+        for other in self.others:
+            other._runner.close()
         self._runner.close()
         shutil.rmtree(self._own, ignore_errors=True)
 
@@ -230,71 +238,6 @@ def _compiled(backend: Any, table: Table) -> str:
     return str(query.sql(dialect=backend.dialect))
 
 
-_TYPES: Final[Mapping[str, str]] = {
-    records.TIME: "TIMESTAMPTZ",
-    records.TEXT: "VARCHAR",
-    records.WHOLE: "BIGINT",
-    records.REAL: "DOUBLE",
-    TRUTH: "BOOLEAN",
-}
-
-
-class _DuckDB:
-    """DuckDB in memory, spilling to ``own``."""
-
-    errors: tuple[type[Exception], ...] = (duckdb.Error,)
-    quote = '"'
-    types = _TYPES
-
-    def __init__(self, own: Path, memory_mb: int, threads: int) -> None:
-        self._con = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": f"{memory_mb}MB",
-                "threads": threads,
-                "temp_directory": str(own / "spilled"),
-                "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "allow_community_extensions": False,
-            },
-        )
-        self._con.execute("SET TimeZone = 'UTC'")
-        self._con.execute("CREATE TEMP MACRO unix_micros(time) AS epoch_us(time)")
-        self.backend = ibis.duckdb.from_connection(self._con)
-
-    def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:
-        casts = ", ".join(f'CAST("{each}" AS {self.types[kind]}) AS "{each}"' for each, kind in columns.items())
-        paths = ", ".join(_text(_GLOB.sub(r"[\g<0>]", str(path))) for path in files)
-        self._con.execute(
-            f"CREATE TEMP VIEW {name} AS SELECT {casts} FROM read_parquet([{paths}], hive_partitioning = false)"
-        )
-
-    def keep(self, name: str, sql: str) -> None:
-        self._con.execute(f"CREATE TEMP TABLE {name} AS {sql}")
-
-    def drop(self, name: str) -> None:
-        self._con.execute(f"DROP TABLE IF EXISTS {name}")
-
-    def write(self, sql: str, folder: Path) -> None:
-        self._con.execute(
-            f"COPY ({sql}) TO {_text(str(folder))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
-            f" FILE_SIZE_BYTES {FILE_BYTES})"
-        )
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return list(self._con.execute(sql).fetchall())
-
-    def explain(self, sql: str) -> str:
-        return "\n".join(row[1] for row in self._con.execute(f"EXPLAIN {sql}").fetchall())
-
-    def close(self) -> None:
-        self._con.close()
-
-
-_GLOB: Final = re.compile(r"[*?\[]")
-
-
 def _published(hidden: Path, folder: Path, stem: str) -> list[Written]:
     """Move files with rows from ``hidden`` to where they belong; one without rows if there are none."""
     found = [(path, arrow.rows_in(path)) for path in sorted(hidden.glob("*.parquet"), key=_in_order)]
@@ -332,10 +275,6 @@ def _as_kept(table: Table) -> Any:
     found = {name: _kind(dtype) for name, dtype in table.schema().items()}
     wide = schema({name: kind for name, kind in found.items() if kind != TRUTH})
     return ibis.schema({name: wide.get(name, "boolean") for name in found})
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _at(micros: int | None) -> datetime | None:

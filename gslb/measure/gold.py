@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
+from gslb.measure.abreast import abreast
 from gslb.measure.bronze import Bronze
 from gslb.measure.engine import Engine
 from gslb.measure.keeping import keeping
@@ -132,31 +134,44 @@ class Fits:
         buckets = [start_s for start_s in starts if start_s - start_s % records.SLICE_S not in held]
         rows = sum(piece.rows for piece in silver["asked"].current.within(from_s, until_s))
         spans = parts(from_s, until_s, PART_S) if rows > MOST_AT_ONCE else [(from_s, until_s)]
-        with keeping(self._engine) as kept:
-            found = [kept(self._demand(fit, kind, tables, buckets)) for fit in self._fitted(tables, spans)]
+        with contextlib.ExitStack() as stack:
+            found = self._demand(kind, tables, buckets, spans, stack)
             return table.write(self._engine, cuts.union(found), run, work.units, buckets)
 
-    def _fitted(self, tables: Mapping[str, Table], spans: list[tuple[int, int]]) -> Iterator[_Fitted]:
-        """Demand of parts of the time, fitted. Each counts until the next is asked for, and the newest until another
-        time is fitted."""
-        if self._newest is not None and [self._newest.span] == spans:
-            yield self._newest
-            return
+    def _demand(
+        self,
+        kind: Kind,
+        tables: Mapping[str, Table],
+        buckets: list[int],
+        spans: list[tuple[int, int]],
+        stack: contextlib.ExitStack,
+    ) -> list[Table]:
+        """Demand of parts of the time, kept until ``stack`` is closed."""
+        asked, delivered, bucket_s = tables["asked"], tables["delivered"], kind.bucket_s or 0
+
+        def spread(engine: Engine, told: demand.Told, span: tuple[int, int], fit: Fit) -> Table:
+            from_s, until_s = span
+            found = demand.demand(told, fit, asked, delivered, bucket_s=bucket_s, from_s=from_s, until_s=until_s)
+            return stack.enter_context(engine.kept(cuts.starting(found, kind.time, buckets)))
+
+        newest = self._newest
+        if newest is not None and [newest.span] == spans:
+            return [spread(self._engine, newest.told, newest.span, newest.fit)]
         self.close()
+        first_s, last_s = spans[0][0], spans[-1][1]
         stays = self._kept.enter_context(keeping(self._engine))
-        told = demand.told(**tables, from_s=spans[0][0], until_s=spans[-1][1], kept=stays)
-        for span in spans:
-            with keeping(self._engine) as kept:
+        told = demand.told(**tables, from_s=first_s, until_s=last_s, kept=stays)
+
+        def part(engine: Engine, span: tuple[int, int]) -> Table:
+            with keeping(engine) as kept:
                 fit = demand.fitted(told, from_s=span[0], until_s=span[1], kept=kept)
                 if span == spans[-1]:
-                    self._newest = _Fitted(span, told, Fit(*map(stays, fit)))
-                yield _Fitted(span, told, fit)
+                    fit = Fit(*map(self._kept.enter_context(keeping(engine)), fit))
+                    self._newest = _Fitted(span, told, fit)
+                return spread(engine, told, span, fit)
 
-    def _demand(self, fitted: _Fitted, kind: Kind, tables: Mapping[str, Table], buckets: list[int]) -> Table:
-        (from_s, until_s), told, fit = fitted
-        asked, delivered, bucket_s = tables["asked"], tables["delivered"], kind.bucket_s or 0
-        found = demand.demand(told, fit, asked, delivered, bucket_s=bucket_s, from_s=from_s, until_s=until_s)
-        return cuts.starting(found, kind.time, buckets)
+        with contextlib.closing(abreast(self._engine, (partial(part, span=span) for span in spans))) as found:
+            return [table() for table in found]
 
 
 def parts(from_s: int, until_s: int, part_s: int) -> list[tuple[int, int]]:

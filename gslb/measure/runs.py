@@ -7,6 +7,8 @@ or a table that a gate stops, does not keep the others from being built.
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from typing import Final
 
 from gslb.errors import GslbError
 from gslb.measure import arrow, gold, landing, lineage, quality, silver
+from gslb.measure.abreast import abreast
 from gslb.measure.bronze import SOURCES, Bronze
 from gslb.measure.done import Done, summary
 from gslb.measure.engine import Engine
@@ -24,7 +27,7 @@ from gslb.measure.landing import Intake
 from gslb.measure.manifest import Piece
 from gslb.measure.publish import DEMAND_LIVE, GOLD, SILVER, Published
 from gslb.measure.quality import Verdict
-from gslb.measure.silver import TABLES_OF, Batch, Facts
+from gslb.measure.silver import TABLES_OF, Batch, Built, Facts
 from gslb.store.locking import alone_in
 
 LOCK: Final = ".lock"
@@ -148,17 +151,28 @@ class _Run:
         tables = {kind.name: self.pipeline.silver[kind.name] for kind in TABLES_OF[source]}
         digests = self._stale(bronze, tables, facts)
         batches = list(silver.batches(list(digests), bronze.rows, self.order.batch_rows))
-        for at, batch in enumerate(batches):
-            self.progress(f"build {source}", at, len(batches))
-            with self.guarded(source):
-                while True:
-                    try:
-                        self._build_batch(bronze, tables, batch, digests, facts)
-                        break
-                    except GslbError as error:
-                        if not self._put_aside(bronze, batch, str(error)):
-                            raise
-                        digests |= self._stale(bronze, tables, facts)
+
+        def job(batch: Batch) -> silver.Job:
+            units = {start_s: digests[start_s] for start_s in batch.slices}
+            files, counters = self._files(source, batch)
+            return silver.Job(source, batch, units, files, counters, facts, tables, self.done.run, self._quarantine)
+
+        jobs, told = itertools.tee(map(job, batches))
+        built = abreast(self.engine, jobs)
+        with contextlib.closing(built):
+            for at, (work, result) in enumerate(zip(told, built, strict=True)):
+                self.progress(f"build {source}", at, len(batches))
+                with self.guarded(source):
+                    while True:
+                        try:
+                            self._settle(bronze, tables, result(), facts)
+                            break
+                        except GslbError as error:
+                            if not self._put_aside(work, str(error)):
+                                raise
+                            digests |= self._stale(bronze, tables, facts)
+                            work = job(work.batch)
+                            result = functools.partial(work, self.engine)
         self.progress(f"build {source}", len(batches), len(batches))
 
     def _stale(self, bronze: Bronze, tables: dict[str, Published], facts: Facts) -> dict[int, str]:
@@ -170,12 +184,9 @@ class _Run:
             found |= silver.stale(bronze.slices(), kept, facts.digest, strict_s, self.order.span)
         return found
 
-    def _build_batch(
-        self, bronze: Bronze, tables: dict[str, Published], batch: Batch, digests: dict[int, str], facts: Facts
-    ) -> None:
-        run, quarantine = self.done.run, self.pipeline.tables / "quarantine"
-        counters = self.pipeline.bronze["counters"]
-        built = silver.build(self.engine, bronze, tables, batch, digests, facts, run, quarantine, counters)
+    def _settle(self, bronze: Bronze, tables: dict[str, Published], built: Built, facts: Facts) -> None:
+        """Judge what was built, and publish it."""
+        run, batch = self.done.run, built.batch
         failpoint("silver-written")
         verdicts = self._judging().batch(bronze, tables, built)
         self._note(verdicts)
@@ -184,16 +195,25 @@ class _Run:
         of = lineage.of_batch(self.engine.name, facts.digest, built, entries)
         for name, piece in built.pieces.items():
             if stopped & {name, built.source}:
-                tables[name].put_aside(piece, quarantine)
+                tables[name].put_aside(piece, self._quarantine)
                 continue
             lineage.beside(tables[name], run, piece, of, verdicts)
             tables[name].publish(self.engine, run, [piece])
         self.done.built.append(built)
 
-    def _put_aside(self, bronze: Bronze, batch: Batch, fault: str) -> bool:
+    def _files(self, source: str, batch: Batch) -> tuple[list[Path], list[Path]]:
+        """Those of a batch now, and those of counters."""
+        bronze = self.pipeline.bronze
+        files, counters = (bronze[name].paths(batch.from_s, batch.until_s) for name in (source, "counters"))
+        return files, counters
+
+    def _put_aside(self, work: silver.Job, fault: str) -> bool:
         """Whether a file of the batch was torn, and is refused now: one whose rows cannot be read, or that is named by
         what failed."""
-        for each in (bronze, self.pipeline.bronze["counters"]):
+        batch, bronze = work.batch, self.pipeline.bronze
+        if (work.files, work.counters) != self._files(work.source, batch):
+            return True  # it was of another batch too
+        for each in (bronze[work.source], bronze["counters"]):
             for entry in each.entries(batch.from_s, batch.until_s):
                 path = each.folder / entry.file
                 reason = arrow.broken([path]).removeprefix(f"{path}: ") or (fault if str(path) in fault else "")
@@ -203,6 +223,10 @@ class _Run:
                     self.done.intake.setdefault(each.source, Intake()).refused.append((entry.landed, reason))
                     return True
         return False
+
+    @property
+    def _quarantine(self) -> Path:
+        return self.pipeline.tables / "quarantine"
 
     def look_whether_fresh(self) -> None:
         """How old the newest rows of each source are; of a run that looks at all."""
@@ -243,7 +267,7 @@ class _Run:
         self._note(verdicts)
         failpoint("gold-judged")
         if quality.stops(verdicts):
-            table.put_aside(piece, pipeline.tables / "quarantine")
+            table.put_aside(piece, self._quarantine)
             return
         inputs = {name: pipeline.silver[name] for name in gold.OF[work.kind.name]}
         of = lineage.of_piece(self.engine.name, work, inputs, gold.back_s(work.kind, work.from_s))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gslb.measure.bronze import SOURCES, Bronze
+from gslb.measure.bronze import SOURCES
 from gslb.measure.engine import Engine
 from gslb.measure.keeping import keeping
 from gslb.measure.manifest import Piece, hour_name, run_time
@@ -116,37 +116,42 @@ class Built:
     """What `gates.complete` counts; of queries."""
 
 
-def build(
-    engine: Engine,
-    bronze: Bronze,
-    tables: Mapping[str, Published],
-    batch: Batch,
-    digests: Mapping[int, str],
-    facts: Facts,
-    run: str,
-    quarantine: Path,
-    counters: Bronze,
-) -> Built:
-    """Build a batch of slices: its files are written, and do not count yet; rows that are left out go to a folder
-    below ``quarantine``; ``counters`` tell whether queries are complete. Raises `GslbError`, with the path of a file
-    that cannot be read."""
-    units = {start_s: digests[start_s] for start_s in batch.slices}
-    rows = _rows(engine, bronze, batch)
-    with keeping(engine) as kept:
-        if bronze.source == "queries":
-            made = _queries(engine, kept, rows, _rows(engine, counters, batch), facts)
-        else:
-            made = _others(engine, kept, bronze.source, rows, facts)
-        rejected = {reason: count for reason, count in sorted(made.rejected.items()) if reason}
-        counts = {"rows": made.rows, "duplicates": made.duplicates}
-        counts |= {f"rejected {reason}": count for reason, count in rejected.items()}
-        pieces = {
-            name: tables[name].write(engine, table, run, units, counts=counts) for name, table in made.tables.items()
-        }
-        if rejected:
-            stem = f"{run_time(batch.from_s)}-{run}"
-            engine.write(made.bad, quarantine / bronze.source / hour_name(batch.from_s), stem)
-    return Built(bronze.source, batch, made.rows, made.duplicates, rejected, pieces, made.complete)
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch to be built, of what there is when this is made: ``files`` of its source, and ``counters``, which tell
+    whether queries are complete. ``units`` are its slices with their digests."""
+
+    source: str
+    batch: Batch
+    units: Mapping[int, str]
+    files: Sequence[Path]
+    counters: Sequence[Path]
+    facts: Facts
+    tables: Mapping[str, Published]
+    run: str
+    quarantine: Path
+
+    def __call__(self, engine: Engine) -> Built:
+        """Build the batch: its files are written, and do not count yet; rows that are left out go to a folder below
+        ``quarantine``. Raises `GslbError`, with the path of a file that cannot be read."""
+        batch = self.batch
+        rows = _rows(engine, self.files, self.source, batch)
+        with keeping(engine) as kept:
+            if self.source == "queries":
+                made = _queries(engine, kept, rows, _rows(engine, self.counters, "counters", batch), self.facts)
+            else:
+                made = _others(engine, kept, self.source, rows, self.facts)
+            rejected = {reason: count for reason, count in sorted(made.rejected.items()) if reason}
+            counts = {"rows": made.rows, "duplicates": made.duplicates}
+            counts |= {f"rejected {reason}": count for reason, count in rejected.items()}
+            pieces = {
+                name: self.tables[name].write(engine, table, self.run, self.units, counts=counts)
+                for name, table in made.tables.items()
+            }
+            if rejected:
+                stem = f"{run_time(batch.from_s)}-{self.run}"
+                engine.write(made.bad, self.quarantine / self.source / hour_name(batch.from_s), stem)
+        return Built(self.source, batch, made.rows, made.duplicates, rejected, pieces, made.complete)
 
 
 class _Made(NamedTuple):
@@ -200,8 +205,7 @@ def _by_reject(engine: Engine, judged: Table) -> dict[str, int]:
     return {row["reject"]: row["rows"] for row in engine.fetch(cuts.by_reject(judged))}
 
 
-def _rows(engine: Engine, bronze: Bronze, batch: Batch) -> Table:
+def _rows(engine: Engine, files: Sequence[Path], source: str, batch: Batch) -> Table:
     """The rows of a source of the time of a batch."""
-    source = SOURCES[bronze.source]
-    files = bronze.paths(batch.from_s, batch.until_s)
-    return cuts.between(engine.read(files, source.columns), source.time, batch.from_s, batch.until_s)
+    of = SOURCES[source]
+    return cuts.between(engine.read(files, of.columns), of.time, batch.from_s, batch.until_s)

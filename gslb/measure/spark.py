@@ -82,6 +82,8 @@ class Spark:
     errors: tuple[type[Exception], ...] = (PySparkException, Py4JError)
     quote = "`"
     types = _TYPES
+    others: tuple[Spark, ...] = ()
+    """A cluster has work enough of one statement."""
 
     def __init__(self, own: Path, connect: Callable[[Any], Any]) -> None:
         self._own = own

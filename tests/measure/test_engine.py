@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import gslb.measure.duck
 from gslb.errors import GslbError
 from gslb.measure import arrow
 from gslb.measure import engine as engines
@@ -65,7 +66,7 @@ def test_no_files_are_a_table_without_rows_and_that_is_a_file_without_rows(duck:
 
 
 def test_large_tables_are_several_files_in_order(duck: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "FILE_BYTES", 1 << 12)
+    monkeypatch.setattr(gslb.measure.duck, "FILE_BYTES", 1 << 12)
     rows = duck.rows_of([{"at": at * at * 7919 % 999_983} for at in range(300_000)], {"at": records.WHOLE})
     written = duck.write(rows.order_by("at"), tmp_path, "a")
     assert [each.name for each in written] == [f"a-{at}.parquet" for at in range(len(written))]

@@ -46,7 +46,7 @@ ONLY_IN = [
     ("ortools", "gslb/plan/flow.py"),
     ("pyarrow", "gslb/dispatch/parquet.py gslb/store/querylog.py gslb/measure/"),
     ("ibis", "gslb/tables/ gslb/measure/engine.py"),
-    ("duckdb", "gslb/measure/engine.py"),
+    ("duckdb", "gslb/measure/duck.py"),
     ("pyspark", "gslb/measure/spark.py"),
     ("matplotlib", "gslb/simulate/plots.py"),
 ]
