@@ -20,6 +20,7 @@ from gslb.measure.manifest import Piece, hour_name, run_time
 from gslb.measure.publish import ASKED, BEHIND, DELIVERED, LOAD, Kind, Published
 from gslb.model import records
 from gslb.tables import cuts, deliveries, gates, queries, reports
+from gslb.tables.leaving import DUPLICATE
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import Kept
 
@@ -137,10 +138,13 @@ class Job:
         batch = self.batch
         rows = _rows(engine, self.files, self.source, batch)
         with keeping(engine) as kept:
-            if self.source == "queries":
-                made = _queries(engine, kept, rows, _rows(engine, self.counters, "counters", batch), self.facts)
-            else:
-                made = _others(engine, kept, self.source, rows, self.facts)
+            match self.source:
+                case "queries":
+                    made = _queries(engine, kept, rows, _rows(engine, self.counters, "counters", batch), self.facts)
+                case "deliveries":
+                    made = _deliveries(engine, kept, rows, self.facts)
+                case _:
+                    made = _reports(engine, kept, rows, self.facts)
             rejected = {reason: count for reason, count in sorted(made.rejected.items()) if reason}
             counts = {"rows": made.rows, "duplicates": made.duplicates}
             counts |= {f"rejected {reason}": count for reason, count in rejected.items()}
@@ -171,8 +175,7 @@ def _queries(engine: Engine, kept: Kept, rows: Table, counters: Table, facts: Fa
     blocks = kept(queries.doubted(numbers)) if told["doubted"] else None
     judged = queries.verdicts(rows, facts.services, facts.edges)
     left_out = kept(queries.excess(kept(queries.suspects(judged, blocks))))
-    rejected = _by_reject(engine, left_out)
-    duplicates = rejected.pop(queries.DUPLICATE, 0)
+    duplicates, rejected = _rejected(engine, left_out)
     less = left_out if duplicates or rejected else None
     pairs = kept(queries.pairs(rows, less))
     tables = {
@@ -180,25 +183,38 @@ def _queries(engine: Engine, kept: Kept, rows: Table, counters: Table, facts: Fa
         "behind": queries.behind(pairs, facts.places),
     }
     (complete,) = engine.fetch(gates.complete(numbers, counters))
-    bad = cuts.bad(left_out.filter(left_out.reject != queries.DUPLICATE), MOST_KEPT)
-    return _Made(told["rows"], duplicates, rejected, bad, tables, complete)
+    return _Made(told["rows"], duplicates, rejected, _bad(left_out), tables, complete)
 
 
-def _others(engine: Engine, kept: Kept, source: str, rows: Table, facts: Facts) -> _Made:
-    if source == "deliveries":
-        hosts = kept(deliveries.hosts_of(rows, facts.services))
-        judged = kept(deliveries.verdicts(deliveries.deduplicated(rows), hosts, facts.edges))
-    else:
-        judged = kept(reports.verdicts(reports.deduplicated(rows), facts.edges))
+def _deliveries(engine: Engine, kept: Kept, rows: Table, facts: Facts) -> _Made:
+    rows = kept(rows)  # of many small files
+    (came,) = engine.fetch(cuts.count(rows))
+    hosts = kept(deliveries.hosts_of(rows, facts.services))
+    judged = deliveries.verdicts(rows, hosts, facts.edges)
+    left_out = kept(deliveries.excess(judged, kept(deliveries.doubled(rows))))
+    duplicates, rejected = _rejected(engine, left_out)
+    less = left_out if duplicates or rejected else None
+    tables = {"delivered": deliveries.delivered(rows, less, facts.places, hosts, kept=kept)}
+    return _Made(came["rows"], duplicates, rejected, _bad(left_out), tables, {})
+
+
+def _reports(engine: Engine, kept: Kept, rows: Table, facts: Facts) -> _Made:
+    judged = kept(reports.verdicts(reports.deduplicated(rows), facts.edges))
     (came,) = engine.fetch(cuts.count(rows))
     rejected = _by_reject(engine, judged)
     duplicates = came["rows"] - sum(rejected.values())
-    good = cuts.good(judged, SOURCES[source].columns)
-    if source == "deliveries":
-        tables = {"delivered": deliveries.delivered(good, facts.places, hosts, kept=kept)}
-    else:
-        tables = {"load": reports.load(good)}
+    tables = {"load": reports.load(cuts.good(judged, records.REPORTS))}
     return _Made(came["rows"], duplicates, rejected, cuts.bad(judged, MOST_KEPT), tables, {})
+
+
+def _rejected(engine: Engine, left_out: Table) -> tuple[int, dict[str, int]]:
+    """How many of the rows that do not count are duplicates, and the others by reason."""
+    rejected = _by_reject(engine, left_out)
+    return rejected.pop(DUPLICATE, 0), rejected
+
+
+def _bad(left_out: Table) -> Table:
+    return cuts.bad(left_out.filter(left_out.reject != DUPLICATE), MOST_KEPT)
 
 
 def _by_reject(engine: Engine, judged: Table) -> dict[str, int]:

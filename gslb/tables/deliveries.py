@@ -7,6 +7,7 @@ from typing import Final
 import ibis
 
 from gslb.model import records
+from gslb.tables import leaving
 from gslb.tables.places import located
 from gslb.tables.queries import FIRST_TIME_S, MAX_AHEAD_S
 from gslb.tables.schemas import Table
@@ -17,7 +18,7 @@ REASONS: Final = ("null", "time", "client", "number", "service", "edge")
 
 MAX_LABELS: Final = 128
 _KEY: Final = ("minute_s", "edge", "service", *CLIENT)
-_MAX_BYTES: Final = 1 << 50  # 150 Tbps for a minute
+_LIMITS: Final = {"bytes": (0, 1 << 50), "sessions_started": (0, 1 << 40)}  # 150 Tbps for a minute
 
 
 def hosts_of(deliveries: Table, services: Table) -> Table:
@@ -52,28 +53,40 @@ def verdicts(deliveries: Table, hosts: Table, edges: Table) -> Table:
         | (rows.minute_s % MINUTE_S != 0)
         | (rows.minute_s > rows.received_s + MAX_AHEAD_S)
     )
-    number = ibis.or_(
-        rows["bytes"] < 0, rows["bytes"] > _MAX_BYTES, rows.sessions_started < 0, rows.sessions_started > 1 << 40
-    )
+    number = ibis.or_(*((rows[name] < low) | (rows[name] > high) for name, (low, high) in _LIMITS.items()))
     tests = (null, time, uncut(rows, CLIENT), number, rows.known_service.isnull(), rows.known_edge.isnull())
     return rows.select(*records.DELIVERIES, reject=ibis.cases(*zip(tests, REASONS, strict=True), else_=""))
 
 
-def deduplicated(deliveries: Table) -> Table:
-    """One row per minute, edge, service and client: the one with the most bytes, of equals that with the most sessions,
-    of equals the first that came in. An edge that sends a minute again sends it whole, and more of it."""
-    order = [deliveries["bytes"].desc(), deliveries.sessions_started.desc(), deliveries.received_s]
-    return one_of_each(deliveries, _KEY, order)
+def doubled(deliveries: Table) -> Table:
+    """The minutes, edges, services and clients of which there is more than one row."""
+    keys = deliveries.group_by(*_KEY).agg(rows=deliveries.count())
+    return keys.filter(keys["rows"] > 1).select(*_KEY)
 
 
-def delivered(deliveries: Table, places: Table, hosts: Table, *, kept: Kept) -> Table:
-    """`DELIVERED`: bytes by minute, edge, service and view, of rows that are there once each. Those of no known service
-    are left out."""
+def excess(judged: Table, again: Table) -> Table:
+    """Of rows with their verdicts those that do not count, with the ``reject`` of each. Of those of one minute, edge,
+    service and client, of which `doubled` tells (``again``), the one with most bytes counts, of equals that with the
+    most sessions, of equals the first that came in: an edge that sends a minute again sends it whole, and more of it.
+    The others are a `leaving.DUPLICATE`."""
+    found = leaving.suspects(judged, again, _KEY)
+    order = [found["bytes"].desc(), found.sessions_started.desc(), found.received_s]
+    return leaving.excess(found, _KEY, order, list(records.DELIVERIES))
+
+
+def delivered(deliveries: Table, left_out: Table | None, places: Table, hosts: Table, *, kept: Kept) -> Table:
+    """`DELIVERED`: bytes by minute, edge, service and view, of all rows but those of ``left_out``, each of which is one
+    of them. Those of no known service are left out. The rows should be kept: they are read more than once."""
     known = hosts.select("host", own="service")
-    named = deliveries.join(known, deliveries.service == known.host)
-    named = named.select("minute_s", "edge", *CLIENT, "bytes", "sessions_started", service="own")
+    rows = leaving.signed(deliveries, left_out, "minute_s", "edge", "service", *CLIENT, *_LIMITS)
+    named = rows.join(known, rows.service == known.host)
+    sums = {
+        name: named[name].between(low, high).ifelse(named[name] * named.sign, 0)
+        for name, (low, high) in _LIMITS.items()
+    }
+    named = named.select("minute_s", "edge", *CLIENT, "sign", service="own", **sums)
     there = located(named, places, kept)
     found = there.group_by("minute_s", "edge", "service", *VIEW).agg(
-        bytes=there["bytes"].sum(), sessions_started=there.sessions_started.sum(), clients=there.count()
+        bytes=there["bytes"].sum(), sessions_started=there.sessions_started.sum(), clients=there.sign.sum()
     )
-    return shaped(found, records.DELIVERED)
+    return shaped(found.filter(found.clients > 0), records.DELIVERED)

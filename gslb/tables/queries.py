@@ -12,7 +12,8 @@ from typing import Any, Final
 import ibis
 
 from gslb.model import records
-from gslb.tables import caching
+from gslb.tables import caching, leaving
+from gslb.tables.leaving import signed
 from gslb.tables.places import located
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import (
@@ -34,8 +35,6 @@ from gslb.tables.shaping import (
 NULL: Final = "null"
 REASONS: Final = (NULL, "time", "identity", "client", "resolver", "view", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
-DUPLICATE: Final = "duplicate"
-"""What stands for such a reason where a row is there already."""
 
 FIRST_TIME_S: Final = 1_577_836_800  # 2020-01-01: no server kept a log before
 MAX_AHEAD_S: Final = 300
@@ -102,24 +101,14 @@ def doubted(found: Table) -> Table:
 def suspects(judged: Table, blocks: Table | None) -> Table:
     """Of rows with their verdicts those that are rejected, and all of ``blocks``, the `doubted` ones, if there are any:
     these are ``again``."""
-    if blocks is None:
-        rows = judged.mutate(again=ibis.literal(False))
-        return rows.filter(rows.reject != "")
-    rows = _blocked(judged)
-    names = blocks.rename({f"of_{name}": name for name in _BLOCK})
-    joined = rows.left_join(names, [rows[name] == names[f"of_{name}"] for name in _BLOCK])
-    joined = joined.select(*judged.columns, again=joined.of_block.notnull())
-    return joined.filter(joined.again | (joined.reject != ""))
+    return leaving.suspects(_blocked(judged), blocks, _BLOCK)
 
 
 def excess(found: Table) -> Table:
     """Of `suspects` the rows that do not count, with the ``reject`` of each: of rows with the same server, boot_id and
-    seq all but one, the same one whatever the order in which rows come, are a `DUPLICATE`."""
+    seq all but one, the same one whatever the order in which rows come, are a `leaving.DUPLICATE`."""
     rest = [found[name] for name in records.QUERIES if name not in _KEY]
-    rank = ibis.row_number().over(group_by=[found[name] for name in _KEY], order_by=rest)
-    ranked = found.mutate(rank=rank)
-    ranked = ranked.mutate(reject=(ranked.again & (ranked["rank"] > 0)).ifelse(DUPLICATE, ranked.reject))
-    return ranked.filter(ranked.reject != "").select(*records.QUERIES, "reject")
+    return leaving.excess(found, _KEY, rest, list(records.QUERIES))
 
 
 def answered(queries: Table, left_out: Table | None = None) -> Table:
@@ -187,15 +176,9 @@ def behind(found: Table, places: Table) -> Table:
 
 
 def _counted(queries: Table, left_out: Table | None, *columns: str) -> Table:
-    """Rows to be summed up: those that are left out come once more with ``sign`` -1 and less ``weight``. That costs
-    less than to look for each row among them. A weight that cannot be is 0 both times."""
-    parts = [queries] if left_out is None else [queries, left_out]
-    low, high = _LIMITS["weight"]
-    signed = []
-    for sign, table in zip((1, -1), parts, strict=False):
-        weight = table.weight.between(low, high).ifelse(table.weight * sign, 0)
-        signed.append(table.select(*columns, weight=weight, sign=ibis.literal(sign, "int64")))
-    return ibis.union(*signed) if len(signed) > 1 else signed[0]
+    """Rows to be summed up, each with its ``sign`` and a ``weight`` of that sign; one that cannot be is 0."""
+    rows = signed(queries, left_out, *columns, "weight")
+    return rows.mutate(weight=rows.weight.between(*_LIMITS["weight"]).ifelse(rows.weight * rows.sign, 0))
 
 
 def _blocked(queries: Table) -> Table:

@@ -13,6 +13,7 @@ from gslbtest.tables import filled, ordered, run
 from gslb.measure.engine import Engine
 from gslb.model import records
 from gslb.tables import queries
+from gslb.tables.leaving import DUPLICATE
 from gslb.tables.schemas import Table
 
 AT = datetime(2026, 9, 21, 14, 16, 59, 999999, tzinfo=UTC)
@@ -104,8 +105,8 @@ def test_a_number_counts_once(numbers: tuple[int, ...], engine: Engine) -> None:
     assert bool(told["doubted"]) == (len(set(numbers)) < len(numbers))
     copies = Counter(numbers) - Counter(set(numbers))
     found = left_out(rows, engine)
-    assert Counter(row["seq"] for row in found if row["reject"] == queries.DUPLICATE) == copies
-    assert [row["seq"] for row in found if row["reject"] != queries.DUPLICATE] == [0] * (0 in numbers)  # no identity
+    assert Counter(row["seq"] for row in found if row["reject"] == DUPLICATE) == copies
+    assert [row["seq"] for row in found if row["reject"] != DUPLICATE] == [0] * (0 in numbers)  # no identity
 
 
 def test_boots_and_servers_number_for_themselves(engine: Engine) -> None:
@@ -134,7 +135,7 @@ def test_whatever_the_order_the_same_copy_stays(engine: Engine) -> None:
         shown = filled(records.QUERIES, *rows, *again)
         rest = list(shown)
         for row in left_out(shown, engine):
-            assert row.pop("reject") == queries.DUPLICATE
+            assert row.pop("reject") == DUPLICATE
             rest.remove(row)
         found.append(ordered(rest))
     assert found[0] == found[1] == found[2]
