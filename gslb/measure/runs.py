@@ -11,6 +11,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,7 @@ class Order:
 
 
 Progress = Callable[[str, int, int], None]
-"""Told the step, how much of it is done, and of how much."""
+"""Told the step, how much of it is done, and of how much; by one thread or another."""
 
 
 def alone(tables: Path) -> contextlib.AbstractContextManager[None]:
@@ -64,7 +65,7 @@ def alone(tables: Path) -> contextlib.AbstractContextManager[None]:
 
 
 class Pipeline:
-    """The tables in a folder, and what builds them. It is used by one thread, under `alone`."""
+    """The tables in a folder, and what builds them. It is used by one thread at a time, under `alone`."""
 
     def __init__(self, tables: Path) -> None:
         """Raises `GslbError` where what was written before cannot be read."""
@@ -85,14 +86,21 @@ class Pipeline:
         done = Done(lineage.claimed(self.tables, now_s), now_s)
         failpoint("run-claimed")
         work = _Run(self, order, engine, done, now_s, progress)
-        work.take()
-        with work.guarded("facts"):
-            known = facts(engine)
-            if known.fault:
-                done.faults.append(f"facts: {known.fault}")
-            for source in TABLES_OF:
-                with work.guarded(source):
-                    work.build_silver(source, known)
+        with ThreadPoolExecutor(1, thread_name_prefix="landing") as pool:
+            later = {source: pool.submit(work.taken, source) for source in TABLES_OF if source != "queries"}
+            for source in ("queries", "counters"):
+                work.take(source, functools.partial(work.taken, source))
+            with work.guarded("facts"):
+                known = facts(engine)
+                if known.fault:
+                    done.faults.append(f"facts: {known.fault}")
+                for source in TABLES_OF:
+                    if source in later:
+                        work.take(source, later.pop(source).result)
+                    with work.guarded(source):
+                        work.build_silver(source, known)
+            for source, taken in later.items():
+                work.take(source, taken.result)
         work.look_whether_fresh()
         with contextlib.closing(work.fits):
             for step in (work.build_gold, work.build_live):
@@ -133,17 +141,16 @@ class _Run:
             own_s = time.monotonic() - began_s - (sum(seconds.values()) - counted_s)
             seconds[step] = seconds.get(step, 0.0) + own_s
 
-    def take(self) -> None:
-        """What landed → bronze."""
-        for source, bronze in self.pipeline.bronze.items():
-            with self.guarded("landing"):
+    def take(self, source: str, taken: Callable[[], Intake]) -> None:
+        """What landed → bronze, as it is ``taken``: in this thread, or by another one meanwhile."""
+        with self.guarded("landing"):
+            self.done.intake[source] = taken()
 
-                def seen(done: int, of: int, source: str = source) -> None:
-                    self.progress(f"take {source}", done, of)
-
-                self.done.intake[source] = landing.take(
-                    self.order.log, self.pipeline.tables, bronze, self.done.run, self.now_s, seen
-                )
+    def taken(self, source: str) -> Intake:
+        """Take what landed of a source. It touches nothing but that source, so that it may be done beside others."""
+        order, bronze = self.order, self.pipeline.bronze[source]
+        seen = functools.partial(self.progress, f"take {source}")
+        return landing.take(order.log, self.pipeline.tables, bronze, self.done.run, self.now_s, seen)
 
     def build_silver(self, source: str, facts: Facts) -> None:
         """The slices of a source that are stale, some at a time."""
