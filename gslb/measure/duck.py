@@ -58,7 +58,7 @@ class Duck:
 
     def keep(self, name: str, sql: str) -> None:
         """Compute a table, in memory as far as it fits."""
-        self._con.execute(f"CREATE TABLE {name} AS {sql}")
+        self._con.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")
 
     def drop(self, name: str) -> None:
         """Forget a table that was kept."""

@@ -39,6 +39,8 @@ MOST_FETCHED: Final = 100_000
 """Rows that Python takes from a table."""
 PLANS: Final = 1000
 """Plans that are remembered."""
+STEPS: Final = 8
+"""Steps that are done again and again, whose SQL is remembered."""
 
 
 class Written(NamedTuple):
@@ -67,6 +69,9 @@ class Engine(Protocol):
 
     def kept(self, table: Table) -> AbstractContextManager[Table]:
         """A table computed once, until the context is left."""
+
+    def renew(self, kept: Table, table: Table) -> None:
+        """Compute ``table``, and have it stand in the place of one that is ``kept``, which has the same columns."""
 
     def write(self, table: Table, folder: Path, stem: str) -> list[Written]:
         """Write a table as ``stem.parquet``, or where it is large ``stem-0.parquet`` and so on: each there whole or
@@ -128,6 +133,7 @@ class _Running:
         self._runner = runner
         self._numbers = itertools.count(1)
         self._files: dict[str, tuple[Path, ...]] = {}
+        self._again: dict[Any, str] = {}
         self.others = [self._beside(other) for other in runner.others]
 
     def _beside(self, runner: Runner) -> _Running:
@@ -161,6 +167,14 @@ class _Running:
         finally:
             with contextlib.suppress(*self._runner.errors):
                 self._runner.drop(name)
+
+    def renew(self, kept: Table, table: Table) -> None:
+        step = table.op()
+        sql = self._again[step] = self._again.pop(step, None) or self._sql(table)
+        if len(self._again) > STEPS:
+            del self._again[next(iter(self._again))]
+        with self._told(sql, runs=True):
+            self._runner.keep(kept.op().name, sql)
 
     def write(self, table: Table, folder: Path, stem: str) -> list[Written]:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from gslb.measure.engine import Engine
+from gslb.tables.schemas import Table
 from gslb.tables.shaping import Kept
 
 
@@ -13,4 +14,11 @@ from gslb.tables.shaping import Kept
 def keeping(engine: Engine) -> Iterator[Kept]:
     """A `Kept` of an engine: all that it computes is kept until the context is left."""
     with contextlib.ExitStack() as stack:
-        yield lambda table: stack.enter_context(engine.kept(table))
+
+        def kept(table: Table, *, instead_of: Table | None = None) -> Table:
+            if instead_of is None:
+                return stack.enter_context(engine.kept(table))
+            engine.renew(instead_of, table)
+            return instead_of
+
+        yield kept

@@ -30,7 +30,7 @@ class Runner(Protocol):
         """Name the rows of Parquet files, at least one, each with these columns, ``exact``ly of their types or not."""
 
     def keep(self, name: str, sql: str) -> None:
-        """Compute a table and name it."""
+        """Compute a table and name it; one that has the name, and may be read for it, gives way."""
 
     def drop(self, name: str) -> None:
         """Forget a table that was kept."""

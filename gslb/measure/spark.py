@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import itertools
 import logging
 import os
 import shutil
@@ -92,6 +93,8 @@ class Spark:
         context = self._session.sparkContext
         self._application = context.applicationId if str(context.master).startswith("local-cluster") else ""
         self._planned: tuple[str, Any] = ("", None)
+        self._kept: dict[str, Path] = {}
+        self._numbers = itertools.count(1)
         self.backend = connect(self._session)
 
     def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:
@@ -105,15 +108,21 @@ class Spark:
 
     def keep(self, name: str, sql: str) -> None:
         """Compute a table, as Parquet that executors write."""
-        folder = self._own / name
+        folder = self._own / f"{name}-{next(self._numbers)}"
         made = self._made(sql)
         made.write.parquet(str(folder))
+        former = self._kept.get(name)
+        self._kept[name] = folder
         self._session.read.schema(made.schema).parquet(str(folder)).createOrReplaceTempView(name)
+        if former is not None:
+            self._planned = ("", None)  # it may have read that
+            shutil.rmtree(former, ignore_errors=True)
 
     def drop(self, name: str) -> None:
         """Forget a table that was kept."""
         self._session.catalog.dropTempView(name)
-        shutil.rmtree(self._own / name, ignore_errors=True)
+        if (folder := self._kept.pop(name, None)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, sql: str, folder: Path) -> None:
         """Compute a table as Parquet files in a new folder: executors write them."""

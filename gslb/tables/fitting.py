@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import ibis
 
+from gslb.model import records
 from gslb.tables.numbers import KINDS, beside
 from gslb.tables.polling import beyond_doubt
 from gslb.tables.schemas import Table
@@ -32,38 +35,50 @@ class Fit(NamedTuple):
     parts: Table
 
 
-def fitted(heard: Table, polled: Table, rest: Table, groups: Table, kept: Kept) -> Fit:
+def fitted(
+    heard: Table, missing: Table, polled: Table, rest: Table, groups: Table, span: tuple[int, int], kept: Kept
+) -> Fit:
     """Shares that fit what is left of groups as nearly as they can, and what edges carried exactly.
 
-    ``heard`` are questions of late with a ``weight``, and what is ``missing`` of the edge they were answered with;
-    ``polled`` is of `gslb.tables.polling.polls`. What an edge delivers to a group is its guess by a factor of the edge,
-    ``x``, and one of the group, ``y``: so only factors change from round to round.
+    ``heard`` are questions of late of the slices of ``span``, with a ``weight``; ``missing`` is what each edge carried,
+    by ``slice_s, edge``; ``polled`` is of `gslb.tables.polling.polls`. What an edge delivers to a group is its guess by
+    a factor of the edge, ``x``, and one of the group, ``y``: so only factors change from round to round.
     """
-    ways, parts = _beginning(heard, polled, rest, groups, kept)
-    factors = rest.drop("trust").mutate(y=ibis.literal(1.0))
-    edges = kept(_edges(ways, parts, factors))
+    by_slice = partial(_by_slice, slices=-(-(span[1] - span[0]) // records.SLICE_S))
+    edges = missing.mutate(number=ibis.dense_rank().over(order_by=missing.edge))
+    edges = kept(by_slice(edges, edge_at="number"))
+    ways, parts = _beginning(heard.join(edges, ["slice_s", "edge"]), polled, groups, by_slice, kept)
+    factors = by_slice(rest.mutate(y=ibis.literal(1.0)), group_at="group", network_at="network")
+    factors = kept(factors.drop("slice_s", "group", "network"))
+    shown = kept(_edges(ways, parts, factors))
+    nearer = _factors(ways, parts, shown, factors).select(*factors.columns)
+    exact = _edges(ways, parts, factors)
     for _ in range(_ROUNDS):
-        factors = kept(_factors(ways, parts, edges, factors).select(*factors.columns))
-        edges = kept(_edges(ways, parts, factors))
-    ways = ways.join(edges, ["slice_s", "edge"])
-    ends = factors.select("slice_s", "group", "y").join(rest.select("slice_s", "group", "trust"), ["slice_s", "group"])
-    parts = parts.join(ends, ["slice_s", "group"])
+        kept(nearer, instead_of=factors)
+        kept(exact, instead_of=shown)
+    ways = ways.join(shown, "edge_at")
+    parts = parts.join(factors.select("group_at", "y", "trust"), "group_at")
     return Fit(
         ways.select("slice_s", "edge", "crowd", share=ways.guess * ways.x / ways.missing),
         parts.select("slice_s", "crowd", "group", part=parts.part * parts.y, trust="trust"),
     )
 
 
+def alone(group: Any) -> Any:
+    """The number of a crowd of one group that no way of what is `fitted` has."""
+    return _crowd(len(_CROWDS) + 1, group)
+
+
 def _factors(ways: Table, parts: Table, edges: Table, factors: Table) -> Table:
     """The groups with ``y`` brought nearer to what is left of them."""
-    each = ways.join(edges, ["slice_s", "edge"])
-    crowds = each.group_by("slice_s", "crowd").agg(bits=(each.guess * each.x).sum())
-    each = parts.join(crowds, ["slice_s", "crowd"])
-    groups = each.group_by("slice_s", "group").agg(bits=(each.bits * each.part).sum())
-    found = factors.join(groups, ["slice_s", "group"])
+    each = ways.join(edges, "edge_at")
+    crowds = each.group_by("crowd_at").agg(bits=(each.guess * each.x).sum())
+    each = parts.join(crowds, "crowd_at")
+    groups = each.group_by("group_at").agg(bits=(each.bits * each.part).sum())
+    found = factors.join(groups, "group_at")
     found = found.mutate(bits=found.bits * found.y)
-    networks = found.group_by("slice_s", "network").agg(isp_bits=found.bits.sum())
-    found = found.join(networks, ["slice_s", "network"])
+    networks = found.group_by("network_at").agg(isp_bits=found.bits.sum())
+    found = found.join(networks, "network_at")
     level = (found.isp_sent + found.isp_bits) / found.isp_demand.nullif(0.0)
     found = found.mutate(all=found.demand * beyond_doubt(level.fill_null(1.0)))
     found = found.mutate(rest=ibis.greatest(found["all"] - found.sent, _LEAST * found["all"]))
@@ -74,40 +89,50 @@ def _factors(ways: Table, parts: Table, edges: Table, factors: Table) -> Table:
 
 def _edges(ways: Table, parts: Table, factors: Table) -> Table:
     """The edges with an ``x`` that makes what they deliver add up to what they carried."""
-    each = parts.join(factors.select("slice_s", "group", "y"), ["slice_s", "group"])
-    crowds = each.group_by("slice_s", "crowd").agg(y=(each.part * each.y).sum())
-    each = ways.join(crowds, ["slice_s", "crowd"])
-    return each.group_by("slice_s", "edge").agg(x=each.missing.max() / (each.guess * each.y).sum().nullif(0.0))
+    each = parts.join(factors.select("group_at", "y"), "group_at")
+    crowds = each.group_by("crowd_at").agg(y=(each.part * each.y).sum())
+    each = ways.join(crowds, "crowd_at")
+    return each.group_by("edge_at").agg(x=each.missing.max() / (each.guess * each.y).sum().nullif(0.0))
 
 
-def _beginning(heard: Table, polled: Table, rest: Table, groups: Table, kept: Kept) -> tuple[Table, Table]:
+def _beginning(
+    heard: Table, polled: Table, groups: Table, by_slice: Callable[..., Table], kept: Kept
+) -> tuple[Table, Table]:
     """Where fitting begins: who may be behind the questions that were answered with each edge. Ways with a ``guess``,
     and what is ``missing`` of the edge; and parts."""
     rows = heard.join(polled.select("slice_s", "group", "worth"), ["slice_s", "group"])
     bits, told = rows.questions * rows.weight * rows.worth, rows.ecs == 1
-    rows = rows.group_by("slice_s", "edge", "missing", "group").agg(
+    edge = ("slice_s", "edge", "edge_at", "missing")
+    rows = rows.group_by(*edge, "group").agg(
         near=(bits * ibis.ifelse(told, 1.0, 1.0 - _AWAY)).sum(),
         away=(bits * ibis.ifelse(told, 0.0, _AWAY)).sum(),
     )
     rows = kept(rows)
     away = rows.filter(rows.away > 0).join(groups.select("group", *_CROWDS), "group")
     within = kept(_within(polled, groups))
-    ways = [rows.select("slice_s", "edge", "missing", crowd=_crowd(0, rows.group), guess="near")]
+    ways = [rows.select(*edge, crowd=_crowd(0, rows.group), guess="near")]
     parts = [within.select("slice_s", "group", crowd=_crowd(0, within.group), part=ibis.literal(1.0))]
     for number, (kind, part) in enumerate(_CROWDS.items(), 1):
-        sums = away.group_by("slice_s", "edge", "missing", kind).agg(guess=away.away.sum() * part)
-        ways.append(sums.select("slice_s", "edge", "missing", crowd=_crowd(number, sums[kind]), guess="guess"))
+        sums = away.group_by(*edge, kind).agg(guess=away.away.sum() * part)
+        ways.append(sums.select(*edge, crowd=_crowd(number, sums[kind]), guess="guess"))
         some = within.filter(within[f"in_{kind}"] > 0)
         parts.append(some.select("slice_s", "group", crowd=_crowd(number, some[kind]), part=f"in_{kind}"))
     all_ways = ibis.union(*ways)
-    all_ways = kept(all_ways.filter(all_ways.guess > 0))
-    all_parts = ibis.union(*parts).semi_join(all_ways.select("slice_s", "crowd").distinct(), ["slice_s", "crowd"])
-    return all_ways, kept(all_parts)
+    all_ways = kept(by_slice(all_ways.filter(all_ways.guess > 0), crowd_at="crowd"))
+    all_parts = by_slice(ibis.union(*parts), crowd_at="crowd", group_at="group")
+    return all_ways, kept(all_parts.semi_join(all_ways.select("crowd_at").distinct(), "crowd_at"))
 
 
 def _crowd(kind: int, number: Any) -> Any:
-    """A number of a crowd by its kind, and the number of that kind."""
-    return number.cast("int64") * (len(_CROWDS) + 1) + kind
+    """A number of a crowd by its kind, and the number of that kind. Most are groups alone: these have it as it is."""
+    return number.cast("int64") if kind == 0 else -(number.cast("int64") * (len(_CROWDS) + 1) + kind - 1)
+
+
+def _by_slice(rows: Table, slices: int, **numbers: str) -> Table:
+    """``rows`` of so many slices that follow each other with numbers that are others in each, and without gaps where
+    the ``numbers`` that they are made of have none: engines join by one such number in half the time."""
+    at = rows.slice_s // records.SLICE_S % slices
+    return rows.mutate(**{name: rows[of].cast("int64") * slices + at for name, of in numbers.items()})
 
 
 def _within(polled: Table, groups: Table) -> Table:

@@ -14,7 +14,7 @@ import ibis
 from gslb.model import records
 from gslb.tables import cuts, numbers, polling
 from gslb.tables.fading import lagged
-from gslb.tables.fitting import Fit, fitted
+from gslb.tables.fitting import Fit, alone, fitted
 from gslb.tables.numbers import beside
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import Kept, start_s
@@ -106,12 +106,14 @@ def shares(told: Told, first_s: int, until_s: int, kept: Kept) -> Fit:
     worths = polling.worth(heard, sent, groups, span, kept)
     polled = kept(polling.polls(heard, load, groups, worths, totals, span, kept))
     rest = _rest(polled, sent.filter(sent.slice_s >= first_s), own, groups, kept)
-    late = lagged(heard.filter(heard.slice_s >= recent_s), span, _OWN_LAGS)
-    ways, parts = fitted(late.join(others, ["slice_s", "edge"]), polled, rest, groups, kept)
-    alone = -own.group  # by their own logs: no crowd has such a number
-    ways = ways.union(own.select("slice_s", "edge", crowd=alone, share="share"))
+    late = heard.filter(heard.slice_s >= recent_s).semi_join(others.select("edge").distinct(), "edge")
+    late = lagged(late, span, _OWN_LAGS)
+    ways, parts = fitted(late, others, polled, rest, groups, span, kept)
+    ways = ways.union(own.select("slice_s", "edge", crowd=alone(own.group), share="share"))  # by their own logs
     some = own.select("slice_s", "group").distinct()
-    known = some.select("slice_s", crowd=-some.group, group="group", part=ibis.literal(1.0), trust=ibis.literal(RECENT))
+    known = some.select(
+        "slice_s", crowd=alone(some.group), group="group", part=ibis.literal(1.0), trust=ibis.literal(RECENT)
+    )
     return Fit(kept(ways), kept(parts.union(known)))
 
 

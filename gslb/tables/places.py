@@ -13,13 +13,14 @@ from gslb.tables.schemas import Table
 from gslb.tables.shaping import CLIENT, VIEW, Kept, net_mask
 
 
-def located(table: Table, places: Table, kept: Kept = lambda table: table) -> Table:
+def located(table: Table, places: Table, kept: Kept | None = None) -> Table:
     """``table``, which has the columns of a client, with country, region and isp of each row; empty where nothing is
     known, and of rows without a client. ``kept`` computes a table once: an engine that knows how many clients there are
     joins the better."""
     clients = table.select(*CLIENT).distinct()
     clients = clients.filter(clients.client_family != 0)
-    return _beside(table, kept(_views(clients, places)))
+    views = _views(clients, places)
+    return _beside(table, kept(views) if kept is not None else views)
 
 
 def _views(clients: Table, places: Table) -> Table:

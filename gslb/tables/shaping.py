@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -29,8 +29,13 @@ bit_or: Final[Callable[[Any], Any]] = ibis.udf.agg.builtin(
 )
 """The bits that any row has. Both engines know it by this name; of Spark Ibis does not know that."""
 
-Kept = Callable[[Table], Table]
-"""What makes of a table that is used more than once one that is computed once, as `Engine.kept` does."""
+
+class Kept(Protocol):
+    """What makes of a table that is used more than once one that is computed once, as `Engine.kept` does."""
+
+    def __call__(self, table: Table, *, instead_of: Table | None = None) -> Table:
+        """``table``, computed. It may take the place of another one that was kept, of the same columns: whatever is
+        made of that one is made of this one from now on, so that a step that is done again and again is the same."""
 
 
 def shaped(table: Table, columns: records.Columns) -> Table:

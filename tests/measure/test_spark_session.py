@@ -251,21 +251,28 @@ def test_what_it_is_asked(stand_in: StandIn, opens: Opens, tmp_path: Path) -> No
         f"view read_2: read inferred: /a; {casts}",
     ]
     stand_in.asked.clear()
-    (tmp_path / "kept_3").mkdir()
+    first, second = (tmp_path / f"kept_3-{number}" for number in (1, 2))
+    first.mkdir()
+    found.keep("kept_3", "SELECT 0")
+    assert first.exists()
+    second.mkdir()
     found.keep("kept_3", "SELECT 1")
+    assert (first.exists(), second.exists()) == (False, True), "another one in its place, made of it perhaps"
     found.drop("kept_3")
-    assert not (tmp_path / "kept_3").exists()
+    assert not second.exists()
     found.write("SELECT 2", Path("/out"))
     assert stand_in.asked == [
-        f"write {tmp_path}/kept_3: SELECT 1",
-        f"view kept_3: read as made: {tmp_path}/kept_3",
+        f"write {first}: SELECT 0",
+        f"view kept_3: read as made: {first}",
+        f"write {second}: SELECT 1",
+        f"view kept_3: read as made: {second}",
         "drop kept_3",
         "write /out: SELECT 2",
     ]
     assert found.rows("SELECT 3") == [("SELECT 3", 1)]
     assert found.explain("SELECT 4") == "plan of SELECT 4"
     assert found.rows("SELECT 4") == [("SELECT 4", 1)]
-    assert stand_in.analyzed == ["SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4"]
+    assert stand_in.analyzed == ["SELECT 0", "SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4"]
     for folder in ("app-1", "app-2"):
         Path(os.environ["SPARK_HOME"], "work", folder).mkdir(parents=True)
     found.close()

@@ -6,13 +6,14 @@ import random
 from typing import Any
 
 import pytest
-from gslbtest.tables import filled, ordered, run
+from gslbtest.tables import filled, ordered, run, stepped
 
 from gslb.measure.engine import Engine
 from gslb.model import records
 from gslb.tables import deliveries
 from gslb.tables.leaving import DUPLICATE
 from gslb.tables.schemas import Table
+from gslb.tables.shaping import Kept
 
 MINUTE_S = 1_790_000_160
 SOUND = {
@@ -80,8 +81,8 @@ def left_out(rows: Table, services: Table, edges: Table) -> Table:
     return deliveries.excess(verdicts(rows, services, edges), deliveries.doubled(rows))
 
 
-def delivered(rows: Table, places: Table, services: Table) -> Table:
-    return deliveries.delivered(rows, None, places, deliveries.hosts_of(rows, services), kept=lambda table: table)
+def delivered(rows: Table, places: Table, services: Table, *, kept: Kept) -> Table:
+    return deliveries.delivered(rows, None, places, deliveries.hosts_of(rows, services), kept=kept)
 
 
 def test_each_row_gets_its_verdict(engine: Engine) -> None:
@@ -99,7 +100,8 @@ def test_a_host_belongs_to_the_nearest_service(engine: Engine) -> None:
         host: "" if name else "service" for host, name in HOSTS.items()
     }
     rows = [row | {"client_net": at << 8} for at, row in enumerate(rows)]
-    found = run(delivered, [(rows, records.DELIVERIES), ([], records.PLACES), SERVICES], engine)
+    tables = [engine.rows_of(*each) for each in ((rows, records.DELIVERIES), ([], records.PLACES), SERVICES)]
+    found = ordered(stepped(engine, delivered, tables))
     names = [name for name in HOSTS.values() if name]
     assert {row["service"]: (row["bytes"], row["clients"]) for row in found} == {
         name: (1000 * names.count(name), names.count(name)) for name in names
@@ -155,5 +157,6 @@ def test_bytes_are_counted_by_where_viewers_are(engine: Engine) -> None:
         same | {"bytes": 11, "clients": 1},
         same | {"country": "CN", "region": "SH", "minute_s": MINUTE_S + 60, "bytes": 1000, "clients": 1},
     )
-    found = run(delivered, [(rows, records.DELIVERIES), (places, records.PLACES), SERVICES], engine)
+    tables = [engine.rows_of(*each) for each in ((rows, records.DELIVERIES), (places, records.PLACES), SERVICES)]
+    found = ordered(stepped(engine, delivered, tables))
     assert found == ordered(expected)
