@@ -147,11 +147,10 @@ class Fits:
         stack: contextlib.ExitStack,
     ) -> list[Table]:
         """Demand of parts of the time, kept until ``stack`` is closed."""
-        asked, delivered, bucket_s = tables["asked"], tables["delivered"], kind.bucket_s or 0
 
         def spread(engine: Engine, told: demand.Told, span: tuple[int, int], fit: Fit) -> Table:
             from_s, until_s = span
-            found = demand.demand(told, fit, asked, delivered, bucket_s=bucket_s, from_s=from_s, until_s=until_s)
+            found = demand.demand(told, fit, bucket_s=kind.bucket_s or 0, from_s=from_s, until_s=until_s)
             return stack.enter_context(engine.kept(cuts.starting(found, kind.time, buckets)))
 
         newest = self._newest

@@ -42,7 +42,7 @@ def fitted(told: Told, *, from_s: int, until_s: int, kept: Kept) -> Fit:
     return inference.shares(told, start_s(from_s, records.SLICE_S), until_s, kept)
 
 
-def demand(told: Told, fit: Fit, asked: Table, delivered: Table, *, bucket_s: int, from_s: int, until_s: int) -> Table:
+def demand(told: Told, fit: Fit, *, bucket_s: int, from_s: int, until_s: int) -> Table:
     """`DEMAND` in buckets of ``bucket_s`` (a part of 300) that begin in [from_s, until_s), by the `fitted` shares of
     that time. There is a row for each group that asked for something. What an edge reported in minutes without a
     delivery log is spread over the groups that it is taken to have served; load of an edge that nobody was sent to is
@@ -52,17 +52,15 @@ def demand(told: Told, fit: Fit, asked: Table, delivered: Table, *, bucket_s: in
     own log of the minutes before `inference.RECENT`; else by how many questions with Client Subnet tell of the group,
     `polling.trust`, and half of it where the edge reported no load.
     """
-    asked, delivered = (cuts.between(table, "minute_s", from_s, until_s) for table in (asked, delivered))
-    numbers = told.groups.select(*GROUP, "group")
-    missing = cuts.between(told.edges, "minute_s", from_s, until_s)
-    parts = [_spread(missing.filter(missing.missing_bits > 0), fit, bucket_s)]
-    known = delivered.group_by(*GROUP, start_s=start_s(delivered.minute_s, bucket_s)).agg(
-        bits=delivered["bytes"].sum().cast("float64") * 8.0, sessions_started=delivered.sessions_started.sum()
+    missing, delivered, asked = (
+        cuts.between(table, "minute_s", from_s, until_s) for table in (told.edges, told.delivered, told.asked)
     )
-    known = known.join(numbers, GROUP)
+    parts = [_spread(missing.filter(missing.missing_bits > 0), fit, bucket_s)]
+    known = delivered.group_by("group", start_s=start_s(delivered.minute_s, bucket_s)).agg(
+        bits=delivered.bits.sum(), sessions_started=delivered.sessions_started.sum()
+    )
     parts.append(_part(known, delivered=known.bits, trusted=known.bits, sessions_started=known.sessions_started))
-    heard = asked.group_by(*GROUP, start_s=start_s(asked.minute_s, bucket_s)).agg(questions=asked.questions.sum())
-    heard = heard.join(numbers, GROUP)
+    heard = asked.group_by("group", start_s=start_s(asked.minute_s, bucket_s)).agg(questions=asked.questions.sum())
     parts.append(_part(heard, questions=heard.questions))
     rows = ibis.union(*parts)
     total = rows.group_by("group", "start_s").agg(
@@ -73,7 +71,7 @@ def demand(told: Told, fit: Fit, asked: Table, delivered: Table, *, bucket_s: in
         questions=rows.questions.sum(),
     )
     total = total.mutate(bits=total.delivered + total.inferred)
-    total = total.filter(total.bits > 0).join(numbers, "group")
+    total = total.filter(total.bits > 0).join(told.groups.select(*GROUP, "group"), "group")
     found = total.select(
         *GROUP,
         "sessions_started",
@@ -98,7 +96,7 @@ def whole(
     """`DEMAND` of a time that is fitted at once."""
     found = told(asked, delivered, load, from_s=from_s, until_s=until_s, kept=kept)
     fit = fitted(found, from_s=from_s, until_s=until_s, kept=kept)
-    return demand(found, fit, asked, delivered, bucket_s=bucket_s, from_s=from_s, until_s=until_s)
+    return demand(found, fit, bucket_s=bucket_s, from_s=from_s, until_s=until_s)
 
 
 def _spread(missing: Table, fit: Fit, bucket_s: int) -> Table:

@@ -33,6 +33,8 @@ class Told(NamedTuple):
     load: Table
     edges: Table
     groups: Table
+    asked: Table
+    delivered: Table
     heard: Table
     sent: Table
 
@@ -84,7 +86,9 @@ def told(asked: Table, delivered: Table, load: Table, most: Table, kept: Kept) -
     parts of it."""
     edges = kept(carried(asked, delivered, load, most))
     groups = kept(numbers.numbered(asked, delivered))
-    return Told(load, edges, groups, kept(numbers.heard(asked, edges, groups)), kept(numbers.sent(delivered, groups)))
+    asked, delivered = kept(numbers.asked(asked, groups)), kept(numbers.delivered(delivered, groups))
+    heard, sent = kept(numbers.heard(asked, edges)), kept(numbers.sent(delivered))
+    return Told(load, edges, groups, asked, delivered, heard, sent)
 
 
 def shares(told: Told, first_s: int, until_s: int, kept: Kept) -> Fit:

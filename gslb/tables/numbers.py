@@ -36,23 +36,34 @@ def numbered(asked: Table, delivered: Table) -> Table:
     )
 
 
-def heard(asked: Table, edges: Table, groups: Table) -> Table:
-    """Questions by ``slice_s, edge, ecs, group``, among them those that caches answered; of them ``logged`` those of
-    minutes of which the edge sent a log, as ``edges`` says (`gslb.tables.inference.carried`)."""
+def asked(asked: Table, groups: Table) -> Table:
+    """`ASKED` by numbers: ``minute_s, edge, ecs, group``, the ``questions``, and with those that caches answered
+    ``arrivals``."""
+    rows = asked.join(groups.select(*GROUP, "group"), GROUP)
+    return rows.select("minute_s", "edge", "ecs", "group", "questions", "arrivals")
+
+
+def delivered(delivered: Table, groups: Table) -> Table:
+    """`DELIVERED` by numbers: ``minute_s, edge, group``, the ``bits`` and ``sessions_started``."""
+    rows = delivered.join(groups.select(*GROUP, "group"), GROUP)
+    return rows.select("minute_s", "edge", "group", "sessions_started", bits=rows["bytes"].cast("float64") * 8.0)
+
+
+def heard(asked: Table, edges: Table) -> Table:
+    """Questions of `asked` by ``slice_s, edge, ecs, group``, among them those that caches answered; of them ``logged``
+    those of minutes of which the edge sent a log, as ``edges`` says (`gslb.tables.inference.carried`)."""
     logs = edges.filter(edges.delivered_bits > 0).select("edge", "minute_s", known=ibis.literal(1))
-    rows = asked.join(groups.select(*GROUP, "group"), GROUP).left_join(logs, ["edge", "minute_s"])
+    rows = asked.left_join(logs, ["edge", "minute_s"])
     return rows.group_by("edge", "ecs", "group", slice_s=start_s(rows.minute_s, records.SLICE_S)).agg(
         questions=rows.arrivals.sum(),
         logged=rows.arrivals.sum(where=rows.known == 1).fill_null(0.0),
     )
 
 
-def sent(delivered: Table, groups: Table) -> Table:
-    """Bits of delivery logs by ``slice_s, edge, group``."""
-    rows = delivered.join(groups.select(*GROUP, "group"), GROUP)
-    return rows.group_by("edge", "group", slice_s=start_s(rows.minute_s, records.SLICE_S)).agg(
-        bits=rows["bytes"].sum().cast("float64") * 8.0
-    )
+def sent(delivered: Table) -> Table:
+    """Bits of `delivered` by ``slice_s, edge, group``."""
+    slice_s = start_s(delivered.minute_s, records.SLICE_S)
+    return delivered.group_by("edge", "group", slice_s=slice_s).agg(bits=delivered.bits.sum())
 
 
 def beside(rows: Table, sums: Mapping[str, Mapping[str, Any]]) -> Table:

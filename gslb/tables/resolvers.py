@@ -8,7 +8,7 @@ import ibis
 
 from gslb.model import records
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, RESOLVER, VIEW, one_of_each, shaped, split
+from gslb.tables.shaping import CLIENT, RESOLVER, one_of_each, packed, parted, shaped, unpacked
 
 MIN_QUESTIONS: Final = 100
 """Of a resolver in an hour: of fewer nothing is learned."""
@@ -23,25 +23,26 @@ def resolvers(behind: Table, hour_s: int, *, min_questions: int = MIN_QUESTIONS,
     resolver add up to 1 at most; views of which nothing is known are left out.
     """
     rows = behind.filter(behind.slice_s >= hour_s, behind.slice_s < hour_s + records.HOUR_S)
-    rows = rows.mutate(view=rows.country + "|" + rows.region + "|" + rows.isp)
+    view = rows.country + "|" + rows.region + "|" + rows.isp
+    rows = rows.select("questions", resolver=packed(rows, RESOLVER), client=packed(rows, CLIENT), view=view)
     # a client that moved between views within the hour counts for one of them
-    clients = rows.group_by(*RESOLVER, *CLIENT).agg(questions=rows.questions.sum(), view=rows["view"].max())
-    totals = clients.group_by(*RESOLVER).agg(total=clients.questions.sum())
+    clients = rows.group_by("resolver", "client").agg(questions=rows.questions.sum(), view=rows["view"].max())
+    totals = clients.group_by("resolver").agg(total=clients.questions.sum())
     totals = totals.filter(totals.total >= min_questions)
-    totals = totals.mutate(resolver_prefix=prefix_text(*(totals[name] for name in RESOLVER)))
+    totals = totals.mutate(resolver_prefix=prefix_text(*unpacked(totals.resolver, RESOLVER).values()))
     known = clients.filter(clients["view"] != "||")
-    views = known.group_by(*RESOLVER, "view").agg(of_view=known.questions.sum(), most=known.questions.max())
-    heard = views.join(totals, RESOLVER)
+    views = known.group_by("resolver", "view").agg(of_view=known.questions.sum(), most=known.questions.max())
+    heard = views.join(totals, "resolver")
     heard = heard.mutate(share=heard.of_view.cast("float64") / heard.total.cast("float64"))
     heard = heard.filter(heard.share >= min_share).rename(questions="most").drop("total")
-    first = known.join(heard, [*RESOLVER, "view", "questions"])
-    found = one_of_each(first, [*RESOLVER, "view"], [first[name] for name in CLIENT])
-    parts = split(found["view"], "|")
+    first = known.join(heard, ["resolver", "view", "questions"])
+    first = first.mutate(**unpacked(first.client, CLIENT))
+    found = one_of_each(first, ["resolver", "view"], [first[name] for name in CLIENT])
     found = found.select(
         hour=ibis.literal(hour_s, "int64").as_timestamp("s"),
         resolver_prefix=found.resolver_prefix,
         client_prefix=prefix_text(*(found[name] for name in CLIENT)),
-        **{name: parts[at] for at, name in enumerate(VIEW)},
+        **parted(found["view"]),
         share=found.share,
         questions=found.of_view,
     )

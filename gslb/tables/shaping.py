@@ -70,6 +70,14 @@ def split(text: Any, mark: str) -> Any:
     return text.replace(mark, "\t").split("\t")
 
 
+def parted(view: Any) -> dict[str, Any]:
+    """The three columns that a view is made of. It has two bars; to make a list of it takes twice as long."""
+    first = view.find("|")
+    rest = view.substr(first + 1)
+    second = rest.find("|")
+    return dict(zip(VIEW, (view.substr(0, first), rest.substr(0, second), rest.substr(second + 1)), strict=True))
+
+
 def bit(number: Any) -> Any:
     """The bit of this number, 0 to 62, as a whole number. Literals are as narrow as engines like: so the 1 is made."""
     return (number * 0 + 1) << number.cast("int32")

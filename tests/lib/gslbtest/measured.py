@@ -103,14 +103,14 @@ def plain_demand(asked: Table, delivered: Table, load: Table, *, bucket_s: int, 
 def plainly(factor: float = 1.0) -> Iterator[None]:
     """Demand is `plain_demand` meanwhile, or so many times of it."""
 
-    def told(load: Table, **_: Any) -> Any:
-        return SimpleNamespace(load=load)
+    def told(asked: Table, delivered: Table, load: Table, **_: Any) -> Any:
+        return SimpleNamespace(asked=asked, delivered=delivered, load=load)
 
     def fitted(told: Any, **_: Any) -> Fit:
         return Fit(told.load, told.load)
 
-    def times(told: Any, _: Fit, asked: Table, delivered: Table, **when: int) -> Table:
-        found = plain_demand(asked, delivered, told.load, **when)
+    def times(told: Any, _: Fit, **when: int) -> Table:
+        found = plain_demand(told.asked, told.delivered, told.load, **when)
         return found.mutate(demand_bps=found.demand_bps * factor, inferred_bps=found.inferred_bps * factor)
 
     with mock.patch.multiple(gold.demand, told=told, fitted=fitted, demand=times):
