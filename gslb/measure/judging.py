@@ -116,7 +116,8 @@ def fresh(age_s: float, limits: Limits = DEFAULT) -> list[Found]:
 
 def silver(engine: Engine, name: str, table: Table, columns: records.Columns, limits: Limits = DEFAULT) -> list[Found]:
     """The gates that a table of silver passes before it is published."""
-    return _sound(_one(engine, gates.sound(table, columns, gates.KEYS[name])), limits)
+    _, found = _sound(engine, name, table, columns, limits)
+    return found
 
 
 class Beside(NamedTuple):
@@ -135,11 +136,10 @@ def gold(
 ) -> tuple[list[Found], float]:
     """The gates that a table of gold passes before it is published; and of demand its sum over all buckets, for the
     next hour's ``before_bps``, else 0."""
-    counts = _one(engine, gates.sound(table, columns, gates.KEYS[name]))
-    found = _sound(counts, limits)
-    empty = int(beside.expected and not counts["rows"])
-    found.append(_found(limits.empty, "empty", empty, "no rows" if not counts["rows"] else f"{counts['rows']} rows"))
-    if not counts["rows"]:
+    rows, found = _sound(engine, name, table, columns, limits)
+    empty = int(beside.expected and not rows)
+    found.append(_found(limits.empty, "empty", empty, f"{rows} rows" if rows else "no rows"))
+    if not rows:
         return found, 0.0
     if name in ("demand", "demand_live"):
         sums = _one(engine, gates.demand_sums(table))
@@ -178,9 +178,16 @@ def _demand(sums: Counts, balance: Counts, before_bps: float, limits: Limits) ->
     return found + _drift(limits.demand_low, limits.demand_high, "demand", total, before_bps, "demand")
 
 
-def _sound(counts: Counts, limits: Limits) -> list[Found]:
-    return [
-        _found(limits.repeated, "repeated", counts["repeated"], f"{counts['repeated']} keys are there again"),
+def _sound(
+    engine: Engine, name: str, table: Table, columns: records.Columns, limits: Limits
+) -> tuple[int, list[Found]]:
+    """How many rows there are, and the gates of keys and values."""
+    key = gates.KEYS[name]
+    counts = _one(engine, gates.sound(table, columns, key))
+    once = counts["distinct"] == counts["rows"]
+    repeated = 0 if once else _one(engine, gates.repeated(table, key))["repeated"]
+    return counts["rows"], [
+        _found(limits.repeated, "repeated", repeated, f"{repeated} keys are there again"),
         _found(limits.broken, "broken", counts["broken"], f"{counts['broken']} rows have a value that cannot be"),
     ]
 

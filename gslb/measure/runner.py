@@ -13,8 +13,8 @@ TRUTH: Final = "truth"
 
 
 class Runner(Protocol):
-    """What of an engine is its own: it runs SQL, which may call ``unix_micros``, the microseconds since 1970 of a time.
-    What fails is one of ``errors``."""
+    """What of an engine is its own: it runs SQL, which may call ``unix_micros``, the microseconds since 1970 of a time,
+    and ``xxhash64``, a number for a struct. What fails is one of ``errors``."""
 
     errors: tuple[type[Exception], ...]
     backend: Any

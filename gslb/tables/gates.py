@@ -13,7 +13,7 @@ import ibis
 from gslb.model import records
 from gslb.tables.queries import BLOCK
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import RESOLVER, VIEW, bit, ones, start_of, start_s
+from gslb.tables.shaping import RESOLVER, VIEW, bit, hashed, ones, start_of, start_s
 
 KEYS: Final = {
     "asked": ("minute_s", "service", "edge", *VIEW, "ecs"),
@@ -32,15 +32,18 @@ SUM_SLACK: Final = 1e-6
 
 
 def sound(table: Table, columns: records.Columns, key: Sequence[str]) -> Table:
-    """``rows``; ``repeated``: rows whose key is there already; ``broken``: rows with a null, with a number that is not
-    finite, or with a negative one where none can be."""
+    """``rows``; ``distinct``: so many different keys there are at least, and if as many as rows, then each is there
+    once; ``broken``: rows with a null, with a number that is not finite, or with a negative one where none can be."""
     broken = ibis.or_(*(_broken(table[name], name, kind) for name, kind in columns.items()))
-    keys = (
-        table.select(*key, _broken=broken.cast("int64"))
-        .group_by(*key)
-        .agg(_rows=lambda each: each.count(), _broken=lambda each: each["_broken"].sum())
-    )
-    return keys.agg(rows=_sum(keys["_rows"]), repeated=_sum(keys["_rows"] - 1), broken=_sum(keys["_broken"]))
+    each = table.select(key=hashed(table, key), broken=broken.cast("int64"))
+    keys = each.group_by("key").agg(rows=each.count(), broken=each.broken.sum())
+    return keys.agg(rows=_sum(keys["rows"]), distinct=keys.count(), broken=_sum(keys.broken))
+
+
+def repeated(table: Table, key: Sequence[str]) -> Table:
+    """``repeated``: rows whose key is there already. To count all keys costs three times as much as `sound`."""
+    keys = table.group_by(*key).agg(rows=table.count())
+    return keys.agg(repeated=_sum(keys["rows"] - 1))
 
 
 def demand_sums(demand: Table) -> Table:

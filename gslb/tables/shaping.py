@@ -78,6 +78,13 @@ def parted(view: Any) -> dict[str, Any]:
     return dict(zip(VIEW, (view.substr(0, first), rest.substr(0, second), rest.substr(second + 1)), strict=True))
 
 
+def hashed(table: Table, key: Sequence[str]) -> Any:
+    """A number of 64 bits that is the same where all of ``key`` is, and hardly ever elsewhere. Which one is an engine's
+    affair; both know what makes it by this name."""
+    row = ibis.struct({name: table[name] for name in key})
+    return ibis.udf.scalar.builtin(lambda row: None, name="xxhash64", signature=((row.type(),), dt.int64))(row)
+
+
 def bit(number: Any) -> Any:
     """The bit of this number, 0 to 62, as a whole number. Literals are as narrow as engines like: so the 1 is made."""
     return (number * 0 + 1) << number.cast("int32")

@@ -33,15 +33,18 @@ DEMAND = ROW | {"source": "mixed", "confidence": 0.5}
 def test_keys_stand_once_and_values_can_be(
     rows: list[dict[str, Any]], expected: tuple[int, int, int], engine: Engine
 ) -> None:
-    table = filled(records.DEMAND, *(DEMAND | row for row in rows))
-    (found,) = run(gates.sound, [(table, records.DEMAND)], engine, columns=records.DEMAND, key=gates.KEYS["demand"])
-    assert (found["rows"], found["repeated"], found["broken"]) == expected
+    table = [(filled(records.DEMAND, *(DEMAND | row for row in rows)), records.DEMAND)]
+    key = gates.KEYS["demand"]
+    (found,) = run(gates.sound, table, engine, columns=records.DEMAND, key=key)
+    (again,) = run(gates.repeated, table, engine, key=key)
+    assert (found["rows"], again["repeated"], found["broken"]) == expected
+    assert found["distinct"] == found["rows"] - again["repeated"]
 
 
 def test_addresses_may_be_negative(engine: Engine) -> None:
     table = filled(records.BEHIND, {"client_family": 6, "client_net": -5, "client_len": 64})
     (found,) = run(gates.sound, [(table, records.BEHIND)], engine, columns=records.BEHIND, key=gates.KEYS["behind"])
-    assert found == {"rows": 1, "repeated": 0, "broken": 0}
+    assert found == {"rows": 1, "distinct": 1, "broken": 0}
 
 
 def test_every_table_has_its_key() -> None:
