@@ -99,7 +99,7 @@ def opened(own: Path, memory_mb: int, threads: int, connect: Callable[[Any], Any
         },
     )
     con.execute("CREATE MACRO unix_micros(time) AS epoch_us(time)")
-    con.execute("CREATE MACRO xxhash64(key) AS hash(key)")
+    con.execute("CREATE MACRO xxhash64(key) AS CAST(hash(key) >> 1 AS BIGINT)")
     backend = connect(con)
     beside = min(threads, MOST_BESIDE)
     return Duck(con, backend, [Duck(con.cursor(), backend) for _ in range(beside if beside > 1 else 0)])

@@ -11,7 +11,7 @@ from gslb.tables import leaving
 from gslb.tables.places import located
 from gslb.tables.queries import FIRST_TIME_S, MAX_AHEAD_S
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, Kept, one_of_each, shaped, split, uncut
+from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, Kept, hashed, one_of_each, shaped, split, uncut
 
 REASONS: Final = ("null", "time", "client", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
@@ -59,9 +59,11 @@ def verdicts(deliveries: Table, hosts: Table, edges: Table) -> Table:
 
 
 def doubled(deliveries: Table) -> Table:
-    """The minutes, edges, services and clients of which there is more than one row."""
-    keys = deliveries.group_by(*_KEY).agg(rows=deliveries.count())
-    return keys.filter(keys["rows"] > 1).select(*_KEY)
+    """Numbers (``alike``) of minutes, edges, services and clients of which there is more than one row, and hardly of
+    others."""
+    keys = deliveries.select(alike=hashed(deliveries, _KEY))
+    keys = keys.group_by("alike").agg(rows=keys.count())
+    return keys.filter(keys["rows"] > 1).select("alike")
 
 
 def excess(judged: Table, again: Table) -> Table:
@@ -69,7 +71,7 @@ def excess(judged: Table, again: Table) -> Table:
     service and client, of which `doubled` tells (``again``), the one with most bytes counts, of equals that with the
     most sessions, of equals the first that came in: an edge that sends a minute again sends it whole, and more of it.
     The others are a `leaving.DUPLICATE`."""
-    found = leaving.suspects(judged, again, _KEY)
+    found = leaving.suspects(judged.mutate(alike=hashed(judged, _KEY)), again, ["alike"])
     order = [found["bytes"].desc(), found.sessions_started.desc(), found.received_s]
     return leaving.excess(found, _KEY, order, list(records.DELIVERIES))
 

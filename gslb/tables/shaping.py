@@ -79,7 +79,7 @@ def parted(view: Any) -> dict[str, Any]:
 
 
 def hashed(table: Table, key: Sequence[str]) -> Any:
-    """A number of 64 bits that is the same where all of ``key`` is, and hardly ever elsewhere. Which one is an engine's
+    """A large number that is the same where all of ``key`` is, and hardly ever elsewhere. Which one is an engine's
     affair; both know what makes it by this name."""
     row = ibis.struct({name: table[name] for name in key})
     return ibis.udf.scalar.builtin(lambda row: None, name="xxhash64", signature=((row.type(),), dt.int64))(row)
