@@ -28,7 +28,8 @@ _OWN_LAGS: Final = 3  # slices in which an edge's own log, or what was answered 
 
 
 class Told(NamedTuple):
-    """What logs and reports tell: ``load`` as `LOAD`, ``edges`` of `carried`, and the tables of `numbers`."""
+    """What logs and reports tell: ``load`` as `LOAD`, ``edges`` of `carried`, the tables of `numbers`, and what they
+    come to by slice: ``asking`` and ``seen`` of `polling`."""
 
     load: Table
     edges: Table
@@ -37,6 +38,8 @@ class Told(NamedTuple):
     delivered: Table
     heard: Table
     sent: Table
+    asking: Table
+    seen: Table
 
 
 def capacities(load: Table) -> Table:
@@ -88,14 +91,18 @@ def told(asked: Table, delivered: Table, load: Table, most: Table, kept: Kept) -
     groups = kept(numbers.numbered(asked, delivered))
     asked, delivered = kept(numbers.asked(asked, groups)), kept(numbers.delivered(delivered, groups))
     heard, sent = kept(numbers.heard(asked, edges)), kept(numbers.sent(delivered))
-    return Told(load, edges, groups, asked, delivered, heard, sent)
+    asking, seen = kept(polling.asking(heard)), kept(polling.seen(heard, sent, groups))
+    return Told(load, edges, groups, asked, delivered, heard, sent, asking, seen)
 
 
 def shares(told: Told, first_s: int, until_s: int, kept: Kept) -> Fit:
     """What edges without a delivery log carried in slices from ``first_s`` on. Looks back `LOOKBACK_S` and no
     further."""
     span, groups = (first_s, until_s), told.groups
-    heard, sent = (cuts.between(each, "slice_s", first_s - LOOKBACK_S, until_s) for each in (told.heard, told.sent))
+    heard, sent, asking, seen = (
+        cuts.between(each, "slice_s", first_s - LOOKBACK_S, until_s)
+        for each in (told.heard, told.sent, told.asking, told.seen)
+    )
     load = cuts.between(told.load, "minute_s", first_s - LOOKBACK_S, until_s)
     slices = cuts.between(told.edges, "minute_s", first_s, until_s)
     slices = slices.group_by("slice_s", "edge").agg(
@@ -107,8 +114,9 @@ def shares(told: Told, first_s: int, until_s: int, kept: Kept) -> Fit:
     recent_s = first_s - (_OWN_LAGS - 1) * records.SLICE_S
     own = kept(_own(sent.filter(sent.slice_s >= recent_s), missing, span))
     others = missing.anti_join(own, ["slice_s", "edge"])
-    worths = polling.worth(heard, sent, groups, span, kept)
-    polled = kept(polling.polls(heard, load, groups, worths, totals, span, kept))
+    worths = polling.worth(seen, groups, span, kept)
+    asking = asking.union(polling.again(heard, load))
+    polled = kept(polling.polls(asking, groups, worths, totals, span, kept))
     rest = _rest(polled, sent.filter(sent.slice_s >= first_s), own, groups, kept)
     late = heard.filter(heard.slice_s >= recent_s).semi_join(others.select("edge").distinct(), "edge")
     late = lagged(late, span, _OWN_LAGS)

@@ -43,16 +43,28 @@ class Worth(NamedTuple):
     networks: Table
 
 
-def worth(heard: Table, sent: Table, groups: Table, span: tuple[int, int], kept: Kept) -> Worth:
-    """What a question is worth in slices of ``span``; the tables are of `gslb.tables.numbers`."""
+def asking(heard: Table) -> Table:
+    """By slice and group the ``questions``, and those with Client Subnet, ``ecs``."""
+    return heard.group_by("slice_s", "group").agg(
+        ecs=heard.questions.sum(where=heard.ecs == 1).fill_null(0.0), questions=heard.questions.sum()
+    )
+
+
+def seen(heard: Table, sent: Table, groups: Table) -> Table:
+    """By slice and ``cell`` the ``bits`` of delivery logs, and questions with Client Subnet, ``ecs``, of minutes with
+    such a log."""
     zero = ibis.literal(0.0)
     rows = ibis.union(
         heard.filter((heard.ecs == 1) & (heard.logged > 0)).select("slice_s", "group", ecs="logged", bits=zero),
         sent.select("slice_s", "group", ecs=zero, bits="bits"),
     )
     rows = rows.join(groups.select("group", "cell"), "group")
-    rows = rows.group_by("slice_s", "cell").agg(ecs=rows.ecs.sum(), bits=rows.bits.sum())
-    rows = lagged(rows, span, LAGS)
+    return rows.group_by("slice_s", "cell").agg(ecs=rows.ecs.sum(), bits=rows.bits.sum())
+
+
+def worth(seen: Table, groups: Table, span: tuple[int, int], kept: Kept) -> Worth:
+    """What a question is worth in slices of ``span``, by what was `seen`; ``groups`` are of `gslb.tables.numbers`."""
+    rows = lagged(seen, span, LAGS)
     rows = rows.group_by("slice_s", "cell").agg(ecs=(rows.ecs * been(rows, LAGS)).sum(), bits=rows.bits.sum())
     cells = groups.select("cell", "of_service", "of_country", "here", "network").distinct()
     rows = kept(rows.join(cells, "cell").drop("cell"))
@@ -78,15 +90,11 @@ def worth(heard: Table, sent: Table, groups: Table, span: tuple[int, int], kept:
     return Worth(services, kept(here), kept(networks))
 
 
-def polls(
-    heard: Table, load: Table, groups: Table, worths: Worth, totals: Table, span: tuple[int, int], kept: Kept
-) -> Table:
+def polls(asking: Table, groups: Table, worths: Worth, totals: Table, span: tuple[int, int], kept: Kept) -> Table:
     """By slice and group: the ``demand`` bits that questions tell of, adding up to the ``total`` of ``totals``; of how
-    many questions with Client Subnet (``polled``) in the last hour; and what a question is ``worth``."""
-    rows = heard.group_by("slice_s", "group").agg(
-        ecs=heard.questions.sum(where=heard.ecs == 1).fill_null(0.0), questions=heard.questions.sum()
-    )
-    rows = lagged(rows.union(_again(heard, load).select(*rows.columns)), span, LAGS)
+    many questions with Client Subnet (``polled``) in the last hour; and what a question is ``worth``. ``asking`` are
+    questions, less those who asked `again`."""
+    rows = lagged(asking, span, LAGS)
     rows = rows.group_by("slice_s", "group").agg(
         ecs=ibis.greatest(rows.ecs.sum(), 0.0),
         questions=rows.questions.sum(),
@@ -143,8 +151,9 @@ def _with_worth(rows: Table, worths: Worth) -> Table:
     return rows.mutate(worth=of_service * beyond_doubt(rows.isp_worth.fill_null(1.0) ** seen))
 
 
-def _again(heard: Table, load: Table) -> Table:
-    """Who asks again because his edge died, to be taken off: those who were there, in the slice of its death."""
+def again(heard: Table, load: Table) -> Table:
+    """Who asks again because his edge died, to be taken off what is `asking`: those who were there, in the slice of its
+    death."""
     rows = load.group_by("edge", slice_s=start_s(load.minute_s, records.SLICE_S)).agg(
         mean=load.load_bps.mean(), least=load.load_bps.min(), down=load.down.sum()
     )
@@ -156,7 +165,7 @@ def _again(heard: Table, load: Table) -> Table:
     there = faded(there, LAGS)
     there = there.filter(there.lag_s > 0).join(fallen, ["slice_s", "edge"])
     there = there.group_by("slice_s", "group").agg(ecs=(there.ecs * there.weight).sum() * -_HALF_A_SLICE)
-    return there.mutate(questions=ibis.literal(0.0))
+    return there.select("slice_s", "group", "ecs", questions=ibis.literal(0.0))
 
 
 def _in_range(factor: Any) -> Any:
