@@ -6,7 +6,7 @@ import functools
 import itertools
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ Job = Callable[[Engine], T]
 """What is done with an engine of its own."""
 
 
-def abreast(engine: Engine, jobs: Iterable[Job[T]]) -> Iterator[Callable[[], T]]:
+def abreast(engine: Engine, jobs: Iterable[Job[T]]) -> Generator[Callable[[], T], None, None]:
     """For each job, in their order, what returns its result or raises what it raised.
 
     They are done by threads, one for each of ``engine.others``, while the caller settles those before; one job alone,

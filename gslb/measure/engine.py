@@ -57,9 +57,11 @@ class Engine(Protocol):
     name: str
     plans: deque[str]
     """The physical plans of what ran, the latest last, where they are noted: see `nested`."""
-    others: Sequence[Engine]
-    """Engines for threads of their own, as many as make sense side by side: they share its memory, what it read and
-    kept, and its end. An engine is used by one thread at a time. None: it alone is meant to work."""
+
+    @property
+    def others(self) -> Sequence[Engine]:
+        """Engines for threads of their own, as many as make sense side by side: they share its memory, what it read and
+        kept, and its end. An engine is used by one thread at a time. None: it alone is meant to work."""
 
     def read(self, files: Sequence[Path], columns: records.Columns) -> Table:
         """The rows of Parquet files, none, one or many: just these columns, of their kinds."""
@@ -170,7 +172,7 @@ class _Running:
 
     def renew(self, kept: Table, table: Table) -> None:
         step = table.op()
-        sql = self._again[step] = self._again.pop(step, None) or self._sql(table)
+        sql = self._again[step] = self._again.pop(step, "") or self._sql(table)
         if len(self._again) > STEPS:
             del self._again[next(iter(self._again))]
         with self._told(sql, runs=True):

@@ -23,8 +23,10 @@ class Runner(Protocol):
     """What stands around names."""
     types: Mapping[str, str]
     """How it calls the kinds of `records`."""
-    others: Sequence[Runner]
-    """The same for threads of their own: see `Engine`. They are closed before it is."""
+
+    @property
+    def others(self) -> Sequence[Runner]:
+        """The same for threads of their own: see `Engine`. They are closed before it is."""
 
     def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:
         """Name the rows of Parquet files, at least one, each with these columns, ``exact``ly of their types or not."""

@@ -163,6 +163,20 @@ def test_what_is_kept_is_computed_once_and_gone_afterwards(duck: Engine) -> None
         duck.fetch(kept)
 
 
+def test_what_is_kept_may_give_way_to_what_is_made_of_it(duck: Engine) -> None:
+    rows = duck.rows_of([{"a": 1}, {"a": 2}], {"a": records.WHOLE})
+    with duck.kept(rows) as kept, duck.kept(kept.agg(a=kept.a.sum())) as whole:
+        doubled, added = kept.mutate(a=kept.a * 2), kept.agg(a=kept.a.sum())
+        for factor in (2, 4, 8):
+            duck.renew(kept, doubled)
+            duck.renew(whole, added)
+            assert sorted(row["a"] for row in duck.fetch(kept)) == [factor, 2 * factor]
+            assert duck.fetch(whole) == [{"a": 3 * factor}]
+        for at in range(2 * engines.STEPS):
+            duck.renew(whole, kept.agg(a=kept.a.sum() + at))
+        assert duck.fetch(whole) == [{"a": 24 + 2 * engines.STEPS - 1}]
+
+
 def test_columns_that_no_file_has_are_refused(duck: Engine) -> None:
     table = duck.rows_of(ROWS, COLUMNS)
     with pytest.raises(GslbError, match="no table has columns of type array<string>"):

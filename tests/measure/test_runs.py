@@ -19,7 +19,7 @@ from gslb.measure.done import summary
 from gslb.measure.engine import Engine
 from gslb.measure.publish import ASKED, DEMAND, DEMAND_LIVE
 from gslb.measure.runs import Pipeline, alone
-from gslb.measure.silver import Facts
+from gslb.measure.silver import BATCH_ROWS, Facts
 
 END_S = BEGIN_S + 900
 """Three slices."""
@@ -185,7 +185,11 @@ def test_a_bucket_that_has_not_ended_or_that_nobody_saw_is_unknown(duckdb: Engin
     assert [path.name for path in (aside / "asked").iterdir()] == [f"asked-20261128T101000Z-{done.run}.parquet"]
 
 
-def test_what_is_broken_is_put_aside_and_the_run_goes_on(clean: Path, duckdb: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_rows", [BATCH_ROWS, 200])
+def test_what_is_broken_is_put_aside_and_the_run_goes_on(
+    clean: Path, duckdb: Engine, tmp_path: Path, batch_rows: int
+) -> None:
+    """Some of it of two batches, which are built side by side."""
     log = tmp_path / "log"
     landed.land(log, BEGIN_S, END_S)
     good = next((log / "queries").glob("ns1-*-000000000001.parquet")).read_bytes()
@@ -199,7 +203,8 @@ def test_what_is_broken_is_put_aside_and_the_run_goes_on(clean: Path, duckdb: En
         "minute,edge,service,client_prefix,bytes,sessions_started\n2026-11-28T10:00:00Z,a,news.example.,x,1,1\n"
     )
     (log / "reports" / "notes.txt").write_text("not looked at")
-    done = measured.run(tmp_path, duckdb, END_S + 1)
+    done = measured.run(tmp_path, duckdb, END_S + 1, batch_rows=batch_rows)
+    assert len([built for built in done.built if built.source == "queries"]) == (1 if batch_rows > 200 else 3)
     assert done.ok
     refused = {name: reason for intake in done.intake.values() for name, reason in intake.refused}
     assert set(refused) == {"cut.parquet", "torn.parquet", "empty.parquet", "counters.parquet", "other.csv"}
