@@ -16,6 +16,7 @@ from gslbtest import hours
 
 DAY = replace(hours.FULL, queries=500_000, deliveries=50_000, places=50_000, clients=25_000, segment_rows=25_000)
 HOURS = 24
+RUNS = 3
 MB = 1 << 20
 _TURN = Path(__file__).with_name("turns.py")
 
@@ -36,9 +37,10 @@ def measure(folder: Path) -> Result:
     zones, data = hours.write_files(here, network)
     start_s = _this_hour_s() - 3600
     rows = hours.write_log(here / "log", network, start_s)
-    out = here / "tables"
-    command = [sys.executable, "-m", "gslb", "measure", "run", "--json", "--log", here / "log", "--out", out]
-    ran, told = _run([*command, "--zones", zones, "--data", data], here)
+    command = [sys.executable, "-m", "gslb", "measure", "run", "--json", "--log", here / "log"]
+    command += ["--zones", zones, "--data", data, "--out"]
+    runs = [_run([*command, here / f"tables-{number}"], here) for number in range(RUNS)]
+    ran, told = min(runs)
     done = json.loads(told)
     tables = {name: table["rows"] for name, table in done["tables"].items()}
     built = done["built"]
@@ -51,8 +53,16 @@ def measure(folder: Path) -> Result:
         f" {built['queries']['duplicates']:,} there twice and",
         f"{sum(built['queries']['rejected'].values()):,} to reject; {built['deliveries']['rows']:,} rows of delivery"
         f" logs, {built['reports']['rows']:,} reports,",
-        f"{hours.FULL.places:,} prefixes to locate clients by. `gslb measure run` took {ran.wall_s:.1f} s and"
-        f" {ran.cpu_s:.1f} s of CPU.",
+        f"{hours.FULL.places:,} prefixes to locate clients by. What else this machine does only adds to what"
+        " `gslb measure run`",
+        "takes; so the fastest of some runs counts, of memory the most.",
+        "",
+        "| run | seconds | CPU seconds | MB |",
+        "|---|---|---|---|",
+        *(
+            f"| {at} | {run.wall_s:.1f} | {run.cpu_s:.1f} | {run.memory_mb:,.0f} |"
+            for at, (run, _) in enumerate(runs, 1)
+        ),
         "",
         "| step | seconds |",
         "|---|---|",
@@ -63,7 +73,8 @@ def measure(folder: Path) -> Result:
         *(f"| {name} | {count:,} |" for name, count in tables.items()),
         "",
     ]
-    return Result({"hour_wall": ran.wall_s, "hour_cpu": ran.cpu_s, "hour_memory": ran.memory_mb}, lines)
+    most_mb = max(run.memory_mb for run, _ in runs)
+    return Result({"hour_wall": ran.wall_s, "hour_cpu": ran.cpu_s, "hour_memory": most_mb}, lines)
 
 
 def day(folder: Path) -> Result:

@@ -188,7 +188,7 @@ def _write_queries(folder: Path, found: Network, start_s: int) -> int:
             rows = _rows(rng, found, weights / weights[-1], chance / chance[-1], count)
             rows["seq"] = day_seq + at + 1 + np.arange(count)
             first = start_s * _US + size.hour_s * _US * at // per_server
-            rows["time"] = np.sort(rng.integers(0, size.hour_s * _US * count // per_server + 1, count)) + first
+            rows["time"] = np.sort(rng.integers(0, size.hour_s * _US * count // per_server, count)) + first
             late = rng.random(count) < size.late
             back = rng.integers(0, size.late_s * _US, count)
             rows["time"] = np.where(late, np.maximum(rows["time"] - back, start_s * _US), rows["time"])
