@@ -28,12 +28,13 @@ BYTES = 8_000_000 * (1 + 2) * 900 // 8
 
 
 @pytest.fixture(scope="module")
-def clean(duckdb: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clean(planned: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All landed at once, in order, and one run; none of the tests changes it."""
     root = tmp_path_factory.mktemp("clean")
     landed.land(root / "log", BEGIN_S, END_S)
     told: list[tuple[str, int, int]] = []
-    assert measured.run(root, duckdb, END_S + 1, progress=lambda *each: told.append(each)).ok
+    assert measured.run(root, planned, END_S + 1, progress=lambda *each: told.append(each)).ok
+    assert planned.plans
     assert {("take queries", 6, 6), ("build reports", 1, 1), ("build gold", 3, 3)} <= set(told)
     return root
 

@@ -139,7 +139,7 @@ def _child(root: Path, now_s: float, point: str, tidies: bool) -> None:
         with mock.patch.object(retention, "SPARE_S", -10 * 365 * 86_400):
             process.tidy(settings, now_s)
         return
-    engine = open_engine("duckdb", root / "scratch", memory_mb=512, threads=1, plans=True)
+    engine = open_engine("duckdb", root / "scratch", memory_mb=512, threads=1)
     try:
         with plainly():
             done = run(root, engine, now_s)
