@@ -47,6 +47,7 @@ class Duck:
         self.backend = backend
         self.others = others
         con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")  # in some processes it takes itself to be somebody's terminal
 
     def view(self, name: str, files: Sequence[Path], columns: records.Columns, exact: bool) -> None:
         """Name the rows of files."""
