@@ -70,7 +70,7 @@ TABLE = (
     Bound("hour_wall", "measure: an hour of 50,000,000 questions to all tables, 2 CPUs", 60, "s", 1),
     Bound("hour_cpu", "and its CPU", 120, "s", 1),
     Bound("hour_memory", "and the most memory", 4096, "MB"),
-    Bound("day_growth", "the most memory of a run in a day's hours 3 to 24, against hour 2", 1.1, "×", 3),
+    Bound("day_growth", "memory of a run in a day's second half, against hours 2 to 12, medians", 1.1, "×", 3),
     Bound("mapping", "public resolvers' clients: mean round trip above ideal mapping's", 2, "%", 2),
     Bound("truth_demand", "demand, half of edges without delivery logs, top 95 %, worst half: error", 5, "%", 2),
     Bound("truth_dispatch", "and dispatch on it costs more than on the truth, on the truth, worst", 2, "%", 2),
