@@ -8,6 +8,7 @@ brings; to import this without it is a `GslbError`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -96,7 +97,7 @@ def open_engine(name: str, scratch: Path, memory_mb: int = 2048, threads: int = 
     scratch.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch.resolve()))
     try:
-        return _Running(name, own, _runner(name, own, memory_mb, threads), plans=PLANS if plans else 0)
+        return _Running(name, own, _runner(name, own, memory_mb, threads), plans)
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
@@ -128,18 +129,18 @@ def _runner(name: str, own: Path, memory_mb: int, threads: int) -> Runner:
 class _Running:
     """An `Engine`, by what runs its SQL. What it and its ``others`` name has one numbering."""
 
-    def __init__(self, name: str, own: Path, runner: Runner, plans: int) -> None:
+    def __init__(self, name: str, own: Path, runner: Runner, plans: bool) -> None:
         self.name = name
-        self.plans: deque[str] = deque(maxlen=plans)
+        self.plans: deque[str] = deque(maxlen=PLANS if plans else 0)
         self._own = own
         self._runner = runner
         self._numbers = itertools.count(1)
         self._files: dict[str, tuple[Path, ...]] = {}
-        self._again: dict[Any, str] = {}
+        self._step_sql = functools.lru_cache(STEPS)(lambda step: self._sql(step.to_expr()))
         self.others = [self._beside(other) for other in runner.others]
 
     def _beside(self, runner: Runner) -> _Running:
-        made = _Running(self.name, self._own, runner, plans=0)
+        made = _Running(self.name, self._own, runner, plans=False)
         made.plans, made._numbers, made._files = self.plans, self._numbers, self._files
         return made
 
@@ -171,10 +172,7 @@ class _Running:
                 self._runner.drop(name)
 
     def renew(self, kept: Table, table: Table) -> None:
-        step = table.op()
-        sql = self._again[step] = self._again.pop(step, "") or self._sql(table)
-        if len(self._again) > STEPS:
-            del self._again[next(iter(self._again))]
+        sql = self._step_sql(table.op())
         with self._told(sql, runs=True):
             self._runner.keep(kept.op().name, sql)
 

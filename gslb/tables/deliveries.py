@@ -11,7 +11,7 @@ from gslb.tables import leaving
 from gslb.tables.places import located
 from gslb.tables.queries import FIRST_TIME_S, MAX_AHEAD_S
 from gslb.tables.schemas import Table
-from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, Kept, hashed, one_of_each, shaped, split, uncut
+from gslb.tables.shaping import CLIENT, MINUTE_S, VIEW, Kept, beyond, hashed, one_of_each, shaped, split, uncut
 
 REASONS: Final = ("null", "time", "client", "number", "service", "edge")
 """Why a row is rejected, by what is wrong with it; of several the first."""
@@ -53,8 +53,14 @@ def verdicts(deliveries: Table, hosts: Table, edges: Table) -> Table:
         | (rows.minute_s % MINUTE_S != 0)
         | (rows.minute_s > rows.received_s + MAX_AHEAD_S)
     )
-    number = ibis.or_(*((rows[name] < low) | (rows[name] > high) for name, (low, high) in _LIMITS.items()))
-    tests = (null, time, uncut(rows, CLIENT), number, rows.known_service.isnull(), rows.known_edge.isnull())
+    tests = (
+        null,
+        time,
+        uncut(rows, CLIENT),
+        beyond(rows, _LIMITS),
+        rows.known_service.isnull(),
+        rows.known_edge.isnull(),
+    )
     return rows.select(*records.DELIVERIES, reject=ibis.cases(*zip(tests, REASONS, strict=True), else_=""))
 
 
@@ -82,10 +88,7 @@ def delivered(deliveries: Table, left_out: Table | None, places: Table, hosts: T
     known = hosts.select("host", own="service")
     rows = leaving.signed(deliveries, left_out, "minute_s", "edge", "service", *CLIENT, *_LIMITS)
     named = rows.join(known, rows.service == known.host)
-    sums = {
-        name: named[name].between(low, high).ifelse(named[name] * named.sign, 0)
-        for name, (low, high) in _LIMITS.items()
-    }
+    sums = {name: leaving.counted(named, name, limits) for name, limits in _LIMITS.items()}
     named = named.select("minute_s", "edge", *CLIENT, "sign", service="own", **sums)
     there = located(named, places, kept)
     found = there.group_by("minute_s", "edge", "service", *VIEW).agg(

@@ -42,3 +42,8 @@ def signed(rows: Table, left_out: Table | None, *columns: str) -> Table:
         table.select(*columns, sign=ibis.literal(sign, "int64")) for sign, table in zip((1, -1), parts, strict=False)
     ]
     return ibis.union(*found) if len(found) > 1 else found[0]
+
+
+def counted(rows: Table, name: str, limits: tuple[int, int]) -> Any:
+    """A column of `signed` rows by their sign, to be added up; what is less or more than it can be is 0 both times."""
+    return rows[name].between(*limits).ifelse(rows[name] * rows.sign, 0)

@@ -13,13 +13,13 @@ import ibis
 
 from gslb.model import records
 from gslb.tables import caching, leaving
-from gslb.tables.leaving import signed
 from gslb.tables.places import located
 from gslb.tables.schemas import Table
 from gslb.tables.shaping import (
     CLIENT,
     MINUTE_S,
     RESOLVER,
+    beyond,
     bit,
     bit_or,
     instant,
@@ -70,7 +70,7 @@ def verdicts(queries: Table, services: Table, edges: Table, *, now_s: int | None
         time |= rows.time > instant(now_s + MAX_AHEAD_S)
     identity = (rows.server == "") | (rows.boot_id.length() != 16) | (rows.seq < 1)
     view = ~rows["view"].like("%|%|%") | rows["view"].like("%|%|%|%")
-    number = ibis.or_(*((rows[name] < low) | (rows[name] > high) for name, (low, high) in _LIMITS.items()))
+    number = beyond(rows, _LIMITS)
     service = (rows.service != "") & rows.known_service.isnull()
     edge = (rows.edge != "") & (rows.known_edge.isnull() | (rows.service == ""))
     tests = (null, time, identity, uncut(rows, CLIENT), uncut(rows, RESOLVER), view, number, service, edge)
@@ -119,7 +119,7 @@ def answered(queries: Table, left_out: Table | None = None) -> Table:
     rows = _counted(queries, left_out, *columns)
     rows = rows.filter(rows.qtype.isin(_ADDRESS_TYPES), rows.service != "", rows.rcode == 0, rows.edge != "")
     ecs = (rows.client_family != 0).cast("int64")
-    ttl_s = rows.ttl_s.between(*_LIMITS["ttl_s"]).ifelse(rows.ttl_s * rows.sign, 0)
+    ttl_s = leaving.counted(rows, "ttl_s", _LIMITS["ttl_s"])
     found = rows.group_by("service", "edge", "view", "qname_crc", minute_s=start_of(rows.time, MINUTE_S), ecs=ecs).agg(
         questions=rows.weight.sum(), rows=rows.sign.sum(), ttl_s=ttl_s.sum()
     )
@@ -169,8 +169,8 @@ def behind(found: Table, places: Table) -> Table:
 
 def _counted(queries: Table, left_out: Table | None, *columns: str) -> Table:
     """Rows to be summed up, each with its ``sign`` and a ``weight`` of that sign; one that cannot be is 0."""
-    rows = signed(queries, left_out, *columns, "weight")
-    return rows.mutate(weight=rows.weight.between(*_LIMITS["weight"]).ifelse(rows.weight * rows.sign, 0))
+    rows = leaving.signed(queries, left_out, *columns, "weight")
+    return rows.mutate(weight=leaving.counted(rows, "weight", _LIMITS["weight"]))
 
 
 def _blocked(queries: Table) -> Table:

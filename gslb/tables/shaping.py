@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -41,6 +41,11 @@ class Kept(Protocol):
 def shaped(table: Table, columns: records.Columns) -> Table:
     """Exactly these columns, in their order."""
     return table.select(*columns).cast(schema(columns))
+
+
+def beyond(rows: Table, limits: Mapping[str, tuple[int, int]]) -> Any:
+    """Whether any of these columns is less or more than it can be."""
+    return ibis.or_(*((rows[name] < low) | (rows[name] > high) for name, (low, high) in limits.items()))
 
 
 def instant(at_s: int) -> Any:
